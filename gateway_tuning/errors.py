@@ -1,0 +1,55 @@
+"""Every error the project raises on purpose.
+
+A rejected gate, a quarantined record or an inconclusive canary is a result, not an error. Each message names
+the object and the remedy. All classes take one message, so that they pickle across processes unchanged.
+"""
+
+
+class GatewayTuningError(Exception):
+    """Root of the tree: catch this at a border."""
+
+
+class ConfigurationError(GatewayTuningError, ValueError):
+    """A setting, mapping or policy that cannot work as written."""
+
+
+class MissingExtraError(ConfigurationError):
+    """An optional dependency is needed and not installed; the message carries the install command."""
+
+
+class InputFileError(GatewayTuningError, ValueError):
+    """A file as a whole cannot be read; single bad records are quarantined instead."""
+
+
+class NotFoundError(GatewayTuningError, LookupError):
+    """An id or alias that the store does not know."""
+
+
+class ConflictError(GatewayTuningError, RuntimeError):
+    """Somebody else holds or changed the object: a lease, an alias, a fencing token."""
+
+
+class IntegrityError(GatewayTuningError, ValueError):
+    """Stored bytes do not match their manifest or checksum."""
+
+
+class AnonymizationError(GatewayTuningError, RuntimeError):
+    """Personal data could not be removed; the text must go nowhere."""
+
+
+class ProviderError(GatewayTuningError, RuntimeError):
+    """A training provider refused or failed, for good."""
+
+
+class ProviderUnavailableError(ProviderError):
+    """A training provider did not answer; trying again may help."""
+
+
+class ServingError(GatewayTuningError, RuntimeError):
+    """A model endpoint could not be started or reached."""
+
+
+def missing_extra(package: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"{package} is not installed. Install it with: pip install 'llm-gateway-tuning[{extra}]'"
+    )

@@ -1,0 +1,67 @@
+"""The feedback record: one person's (or evaluator's) statement on one answer."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FeedbackType(StrEnum):
+    THUMBS_UP = "thumbs_up"
+    THUMBS_DOWN = "thumbs_down"
+    TEXT = "text"
+    CORRECTION = "correction"
+    REFORMULATION = "reformulation"
+    AUTOMATIC_EVALUATION = "automatic_evaluation"
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class RequestContext(BaseModel):
+    """How the answer was produced. Unknown figures are None, never 0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session_id: str | None = None
+    client_application: str | None = None
+    parameters: dict[str, str] = {}
+    prompt_tokens: int | None = Field(None, ge=0)
+    response_tokens: int | None = Field(None, ge=0)
+    processing_time_ms: float | None = Field(None, ge=0, allow_inf_nan=False)
+
+
+class FeedbackRecord(BaseModel):
+    """Shape and types only; what makes a record usable is judged by `feedback.validation`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1, max_length=200)
+    tenant: str = Field("default", min_length=1, max_length=100)
+    user_id: str | None = None
+    type: FeedbackType
+    prompt: str
+    response: str
+    corrected_response: str | None = None
+    reformulated_prompt: str | None = Field(None, description="What the user asked next, in other words")
+    reformulated_response: str | None = Field(None, description="The answer that the second wording got")
+    comment: str | None = Field(None, description="Free text on the answer")
+    satisfaction_score: float | None = Field(None, description="-1 (bad) to 1 (good)")
+    metadata: dict[str, str] = {}
+    user_segment: str | None = None
+    user_context: tuple[str, ...] = ()
+    timestamp: datetime = Field(description="When the feedback was given; with a time zone")
+    request: RequestContext | None = None
+    conversation_id: str | None = None
+    system_prompt: str | None = None
+    history: tuple[Message, ...] = Field((), description="Turns before the prompt, oldest first")
+    model_version: str | None = Field(None, description="Version that gave the answer")
+    deployment: str | None = Field(None, description="Deployment or arm that gave the answer")
+    answer_id: str | None = Field(None, description="The gateway's id of the answer")

@@ -1,0 +1,37 @@
+"""The contract of a training provider. `tests/contracts/test_providers.py` holds every one to it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway_tuning.training.job import ProviderJob, TrainingFiles, TunedModel, TuningSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    methods: frozenset[str]
+    base_models: frozenset[str] | None  # None: any the provider offers
+    min_examples: int
+    export_format: str  # name of a writer in gateway_tuning.datasets.formats
+
+
+class Provider(Protocol):
+    """Every method may be called again after a crash; `key` is the idempotency key of the job."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def submit(self, key: str, spec: TuningSpec, files: TrainingFiles) -> ProviderJob:
+        """Find the job with this key, or create it; an interrupted local job is resumed.
+
+        Raises:
+            ProviderError: the provider refuses the spec or the files.
+            ProviderUnavailableError: no answer; nothing is known about the job.
+        """
+
+    def poll(self, job_id: str) -> ProviderJob: ...
+
+    def cancel(self, job_id: str) -> None:
+        """Ask the provider to stop. Poll tells when it has; cancelling an ended job changes nothing."""
+
+    def collect(self, job_id: str) -> TunedModel:
+        """The result of a succeeded job. Raises ProviderError for any other status."""
