@@ -1,0 +1,206 @@
+"""Tuning cycles: the store's record of one pass through the loop, which any restart continues.
+
+A cycle pins what it works on (feedback up to a watermark, the incumbent version, the plan), so that a run that
+was killed is finished by the next one with the same inputs. At most one cycle a model is unfinished.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+
+from gateway_tuning.errors import ConflictError, NotFoundError
+from gateway_tuning.storage import leases
+from gateway_tuning.storage.database import cycle_stages, cycles, first_insert_wins, reading
+
+
+class CycleStatus(StrEnum):
+    RUNNING = "running"
+    IN_CANARY = "in_canary"
+    FINISHED = "finished"
+
+
+class CycleOutcome(StrEnum):
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    INCONCLUSIVE = "inconclusive"
+    REJECTED = "rejected"  # the gate did not pass
+    TOO_FEW_EXAMPLES = "too_few_examples"
+    ABANDONED = "abandoned"
+
+
+class StageResult(BaseModel):
+    """What a stage leaves: the id of its object and a few figures for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    detail: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    id: str
+    tenant: str
+    model: str
+    plan_hash: str
+    plan: dict[str, Any]
+    watermark: int
+    incumbent: str
+    status: CycleStatus
+    outcome: CycleOutcome | None
+    reasons: tuple[str, ...]
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def lease_name(self) -> str:
+        return f"cycle {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`seconds` is the wall time of the attempt that finished the stage."""
+
+    stage: str
+    result: StageResult
+    seconds: float
+    finished_at: datetime
+
+
+def hash_plan(plan: dict[str, Any]) -> str:
+    return sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+class CycleStore:
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def open(
+        self, *, tenant: str, model: str, plan: dict[str, Any], watermark: int, incumbent: str, now: datetime
+    ) -> Cycle:
+        """Continue the model's unfinished cycle, or return the one that covers this feedback, or begin one.
+
+        Raises:
+            ConflictError: the unfinished cycle has another plan.
+        """
+        plan_hash = hash_plan(plan)
+        identity = sha256(f"{tenant}\x1f{model}\x1f{plan_hash}\x1f{watermark}".encode()).hexdigest()[:16]
+        of_model = (cycles.c.tenant == tenant, cycles.c.model == model)
+        with self._engine.begin() as connection:
+            unfinished = connection.execute(
+                sa.select(cycles).where(*of_model, cycles.c.status != CycleStatus.FINISHED.value)
+            ).one_or_none()
+            if unfinished is None:
+                with first_insert_wins(connection):
+                    connection.execute(
+                        sa.insert(cycles).values(
+                            id=identity,
+                            tenant=tenant,
+                            model=model,
+                            plan_hash=plan_hash,
+                            plan=plan,
+                            watermark=watermark,
+                            incumbent=incumbent,
+                            status=CycleStatus.RUNNING.value,
+                            reasons=[],
+                            created_at=now,
+                        )
+                    )
+                return _cycle(connection.execute(sa.select(cycles).where(cycles.c.id == identity)).one())
+        if unfinished.plan_hash != plan_hash:
+            raise ConflictError(
+                f"Cycle {unfinished.id} of {model} is unfinished and has another plan. Run the cycle with that "
+                f"plan to its end, or give it up: gateway-tuning cycles abandon {unfinished.id}"
+            )
+        return _cycle(unfinished)
+
+    def get(self, cycle_id: str) -> Cycle:
+        with reading(self._engine) as connection:
+            row = connection.execute(sa.select(cycles).where(cycles.c.id == cycle_id)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"No cycle {cycle_id}; `gateway-tuning cycles list` shows them")
+        return _cycle(row)
+
+    def list(self) -> list[Cycle]:
+        with reading(self._engine) as connection:
+            return [_cycle(row) for row in connection.execute(sa.select(cycles).order_by(cycles.c.created_at))]
+
+    def in_canary(self, canary_id: str) -> Cycle | None:
+        """The cycle that waits for this canary."""
+        query = (
+            sa.select(cycles)
+            .join(cycle_stages, cycle_stages.c.cycle_id == cycles.c.id)
+            .where(cycle_stages.c.stage == "canary", cycle_stages.c.object_id == canary_id)
+            .where(cycles.c.status == CycleStatus.IN_CANARY.value)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _cycle(row)
+
+    def stages(self, cycle_id: str) -> dict[str, Stage]:
+        """Finished stages by name, in the order they finished."""
+        query = (
+            sa.select(cycle_stages)
+            .where(cycle_stages.c.cycle_id == cycle_id)
+            .order_by(cycle_stages.c.finished_at)
+        )
+        with reading(self._engine) as connection:
+            return {
+                row.stage: Stage(
+                    row.stage, StageResult(id=row.object_id, detail=row.detail), row.seconds, row.finished_at
+                )
+                for row in connection.execute(query)
+            }
+
+    def record_stage(
+        self, cycle_id: str, stage: str, result: StageResult, *, seconds: float, lease: leases.Lease, now: datetime
+    ) -> None:
+        """The first record of a stage stays. Raises ConflictError when the lease was lost."""
+        with self._engine.begin() as connection:
+            leases.check(connection, lease)
+            with first_insert_wins(connection):
+                connection.execute(
+                    sa.insert(cycle_stages).values(
+                        cycle_id=cycle_id,
+                        stage=stage,
+                        object_id=result.id,
+                        detail=result.detail,
+                        seconds=seconds,
+                        finished_at=now,
+                    )
+                )
+
+    def enter_canary(self, cycle_id: str) -> None:
+        self._leave(cycle_id, CycleStatus.RUNNING, {"status": CycleStatus.IN_CANARY.value})
+
+    def finish(self, cycle_id: str, outcome: CycleOutcome, reasons: tuple[str, ...], *, now: datetime) -> Cycle:
+        """End the cycle. An ended cycle stays as it ended."""
+        ended = {
+            "status": CycleStatus.FINISHED.value,
+            "outcome": outcome.value,
+            "reasons": list(reasons),
+            "finished_at": now,
+        }
+        for status in (CycleStatus.RUNNING, CycleStatus.IN_CANARY):
+            self._leave(cycle_id, status, ended)
+        return self.get(cycle_id)
+
+    def _leave(self, cycle_id: str, status: CycleStatus, values: dict[str, Any]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(cycles).where(cycles.c.id == cycle_id, cycles.c.status == status.value).values(**values)
+            )
+
+
+def _cycle(row: "sa.Row[Any]") -> Cycle:
+    fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    fields["status"] = CycleStatus(fields["status"])
+    fields["outcome"] = CycleOutcome(fields["outcome"]) if fields["outcome"] else None
+    fields["reasons"] = tuple(fields["reasons"])
+    return Cycle(**fields)

@@ -1,0 +1,70 @@
+"""Examples as Parquet, with an explicit schema: what is written today can be read in years."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gateway_tuning.datasets.example import Example, ExampleKind, Turn
+
+SCHEMA_VERSION = 1
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field(
+            "messages",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("role", pa.string(), nullable=False),
+                        pa.field("content", pa.string(), nullable=False),
+                    ]
+                )
+            ),
+            nullable=False,
+        ),
+        pa.field("answer", pa.string(), nullable=False),
+        pa.field("rejected", pa.string()),
+        pa.field("desirable", pa.bool_()),
+        pa.field("feedback_ids", pa.list_(pa.string()), nullable=False),
+        pa.field("feedback_types", pa.list_(pa.string()), nullable=False),
+        pa.field("last_feedback_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("group_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+    ]
+)
+
+
+def encode(examples: Sequence[Example]) -> bytes:
+    """The same examples give the same bytes under one version of pyarrow."""
+    rows = [_row(example) for example in examples]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink, compression="zstd", compression_level=3)
+    return sink.getvalue()
+
+
+def decode(data: bytes) -> list[Example]:
+    return [_example(row) for row in pq.read_table(io.BytesIO(data), schema=SCHEMA).to_pylist()]
+
+
+def _row(example: Example) -> dict[str, Any]:
+    row = {name: getattr(example, name) for name in SCHEMA.names}
+    return row | {
+        "kind": example.kind.value,
+        "messages": [{"role": turn.role, "content": turn.content} for turn in example.messages],
+    }
+
+
+def _example(row: dict[str, Any]) -> Example:
+    return Example(
+        **row
+        | {
+            "kind": ExampleKind(row["kind"]),
+            "messages": tuple(Turn(**turn) for turn in row["messages"]),
+            "feedback_ids": tuple(row["feedback_ids"]),
+            "feedback_types": tuple(row["feedback_types"]),
+        }
+    )

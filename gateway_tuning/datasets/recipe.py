@@ -1,0 +1,41 @@
+"""What a dataset is made with. The recipe is part of the dataset's identity."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway_tuning.feedback.record import FeedbackType
+
+# Raise when selection, splitting or anonymization changes what comes out: old datasets then keep their ids.
+RECIPE_VERSION = 1
+
+
+class DatasetRecipe(BaseModel):
+    """Defaults follow the C# design where it has one (`max_records`); there is no way to skip anonymization."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = RECIPE_VERSION
+    max_records: int = Field(10_000, ge=1, description="Newest feedback records taken at most")
+    since: datetime | None = Field(None, description="Only feedback given at or after this time")
+    types: tuple[FeedbackType, ...] | None = Field(
+        None, description="Only these feedback types; all when empty"
+    )
+    validation_share: float = Field(0.10, ge=0, lt=1, description="Share of groups held out for validation")
+    test_share: float = Field(0.15, gt=0, lt=1, description="Share of groups held out for evaluation")
+    max_pairs_per_prompt: int = Field(
+        10, ge=0, description="Preference pairs from rival answers to one prompt"
+    )
+    min_rating_gap: float = Field(
+        0.5, gt=0, le=2, description="Smallest difference of mean ratings that makes a preference pair"
+    )
+
+    @model_validator(mode="after")
+    def _leaves_room_for_training(self) -> "DatasetRecipe":
+        if self.validation_share + self.test_share > 0.9:
+            raise ValueError(
+                f"validation_share {self.validation_share} and test_share {self.test_share} leave less than "
+                "10 % for training; lower one of them"
+            )
+        return self

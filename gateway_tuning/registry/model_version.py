@@ -1,0 +1,42 @@
+"""What the registry knows of a model version."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+STABLE, CANDIDATE = "stable", "candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    key: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """`dataset_id` and `job_key` are None on a base model that was not trained here.
+
+    `served_model` is the provider's name for it; None when its files must be served.
+    """
+
+    id: str
+    model: str
+    base_model: str
+    provider: str
+    created_at: datetime
+    dataset_id: str | None = None
+    job_key: str | None = None
+    served_model: str | None = None
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+
+def base_version_id(model: str, base_model: str) -> str:
+    return f"{model}@{base_model}"
+
+
+def tuned_version_id(model: str, job_key: str) -> str:
+    return f"{model}@{job_key[:12]}"

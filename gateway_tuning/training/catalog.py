@@ -1,0 +1,34 @@
+"""Every training provider, importable without its SDK. Others add theirs by an entry point."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from gateway_tuning.errors import ConfigurationError
+from gateway_tuning.settings import Settings
+from gateway_tuning.training.provider import Provider
+
+ENTRY_POINT_GROUP = "gateway_tuning.providers"
+
+
+def _llama(settings: Settings) -> Provider:
+    from gateway_tuning.training.providers.llama import LlamaProvider
+
+    return LlamaProvider(jobs_dir=settings.jobs_dir, cache_dir=settings.cache_dir)
+
+
+_BUILT_IN: dict[str, Callable[[Settings], Provider]] = {"llama": _llama}
+
+
+def provider(name: str, settings: Settings) -> Provider:
+    """Raises ConfigurationError for a name that neither we nor an installed package has."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name](settings)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name == name:
+            build: Callable[[Settings], Provider] = entry.load()
+            return build(settings)
+    raise ConfigurationError(f"No training provider {name!r}; there are: {', '.join(names())}")
+
+
+def names() -> list[str]:
+    return sorted(_BUILT_IN.keys() | {entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)})

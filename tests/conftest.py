@@ -1,0 +1,40 @@
+"""Shared fixtures: a real SQLite store and real object storage in a temporary folder."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.storage.database import open_database
+from gateway_tuning.storage.object_store import ObjectStore
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def engine(tmp_path) -> sa.Engine:
+    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def objects(tmp_path) -> ObjectStore:
+    return ObjectStore(f"file://{tmp_path / 'objects'}")
+
+
+@pytest.fixture
+def make_record():
+    def make(id_="f1", type_="thumbs_up", **fields) -> FeedbackRecord:
+        defaults = {"prompt": "Where is my order?", "response": "It is on its way.", "timestamp": NOW}
+        return FeedbackRecord(id=id_, type=type_, **(defaults | fields))
+
+    return make

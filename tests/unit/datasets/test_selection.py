@@ -1,0 +1,165 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway_tuning.datasets.example import ExampleKind
+from gateway_tuning.datasets.selection import newest, select, texts, with_texts
+from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType, Message
+from tests.conftest import NOW
+
+
+def chosen(*records, max_pairs_per_prompt=10, min_rating_gap=0.5):
+    return select(records, max_pairs_per_prompt=max_pairs_per_prompt, min_rating_gap=min_rating_gap)
+
+
+def kinds(selection) -> Counter:
+    return Counter(draft.kind for draft in selection.drafts)
+
+
+def test_a_correction_becomes_a_demonstration_and_a_preference_over_the_given_answer(make_record):
+    selection = chosen(make_record(type_="correction", corrected_response="It arrives on Friday."))
+
+    demonstration, preference = sorted(selection.drafts, key=lambda draft: draft.kind)
+    assert (demonstration.answer, demonstration.rejected) == ("It arrives on Friday.", None)
+    assert (preference.answer, preference.rejected) == ("It arrives on Friday.", "It is on its way.")
+    assert (selection.used, selection.left_out) == (1, {})
+
+
+def test_a_thumbs_up_becomes_a_demonstration_and_a_desirable_answer(make_record):
+    assert kinds(chosen(make_record())) == {ExampleKind.DEMONSTRATION: 1, ExampleKind.LABELLED: 1}
+
+
+def test_a_thumbs_down_is_never_a_demonstration(make_record):
+    (draft,) = chosen(make_record(type_="thumbs_down")).drafts
+
+    assert (draft.kind, draft.desirable) == (ExampleKind.LABELLED, False)
+
+
+def test_opposite_votes_on_one_answer_cancel_out_and_say_so(make_record):
+    selection = chosen(make_record("up"), make_record("down", "thumbs_down"))
+
+    assert selection.drafts == ()
+    assert selection.left_out == {"conflicting_ratings": 2}
+
+
+def test_an_outvoted_thumbs_up_makes_no_demonstration(make_record):
+    votes = [make_record("up"), make_record("down1", "thumbs_down"), make_record("down2", "thumbs_down")]
+
+    (draft,) = chosen(*votes).drafts
+
+    assert (draft.kind, draft.desirable, len(draft.sources)) == (ExampleKind.LABELLED, False, 3)
+
+
+def test_rival_answers_to_one_prompt_become_preference_pairs(make_record):
+    selection = chosen(
+        make_record("good", response="A"), make_record("bad", "thumbs_down", response="B")
+    )
+
+    (pair,) = [draft for draft in selection.drafts if draft.kind is ExampleKind.PREFERENCE]
+    assert (pair.answer, pair.rejected) == ("A", "B")
+    assert {record.id for record in pair.sources} == {"good", "bad"}
+
+
+def test_the_lesser_of_two_disliked_answers_is_no_model(make_record):
+    selection = chosen(
+        make_record("poor", "thumbs_down", response="A", satisfaction_score=-0.3),
+        make_record("bad", "thumbs_down", response="B", satisfaction_score=-1.0),
+    )
+
+    assert ExampleKind.PREFERENCE not in kinds(selection)
+
+
+def test_the_number_of_pairs_a_prompt_is_bounded_and_the_widest_gaps_stay(make_record):
+    rated = [make_record(f"r{i}", response=f"A{i}", satisfaction_score=0.1 * i) for i in range(1, 10)]
+    worst = make_record("bad", "thumbs_down", response="B")
+
+    selection = chosen(*rated, worst, max_pairs_per_prompt=1)
+
+    (pair,) = [draft for draft in selection.drafts if draft.kind is ExampleKind.PREFERENCE]
+    assert (pair.answer, pair.rejected) == ("A9", "B")
+
+
+def test_an_answered_reformulation_is_a_pair_of_turns(make_record):
+    selection = chosen(
+        make_record(
+            type_="reformulation", reformulated_prompt="When will order 7 arrive?", reformulated_response="Friday."
+        )
+    )
+
+    demonstration, preference = sorted(selection.drafts, key=lambda draft: draft.kind)
+    assert (demonstration.messages[-1].content, demonstration.answer) == ("When will order 7 arrive?", "Friday.")
+    assert (preference.messages[-1].content, preference.rejected) == ("Where is my order?", "It is on its way.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"type_": "reformulation", "reformulated_prompt": "And now?"}, "reformulation_without_answer"),
+        (
+            {"type_": "reformulation", "reformulated_response": "No.", "satisfaction_score": -1},
+            "reformulation_not_satisfied",
+        ),
+        ({"type_": "text", "comment": "hm"}, "text_without_rating"),
+        ({"type_": "automatic_evaluation"}, "no_signal"),
+    ],
+)
+def test_feedback_without_a_usable_signal_is_left_out_with_its_reason(make_record, fields, reason):
+    assert chosen(make_record(**fields)).left_out == {reason: 1}
+
+
+def test_the_system_prompt_and_earlier_turns_stand_before_the_prompt(make_record):
+    record = make_record(system_prompt="Be brief.", history=(Message(role="assistant", content="Hello!"),))
+
+    draft = chosen(record).drafts[0]
+
+    assert [turn.role for turn in draft.messages] == ["system", "assistant", "user"]
+
+
+def test_only_fields_that_were_anonymized_survive(make_record):
+    record = make_record(comment="call me", metadata={"a": "b"}, user_context=("vip",))
+
+    clean = with_texts(record, dict.fromkeys(texts(record), "x"))
+
+    assert (clean.comment, clean.metadata, clean.user_context) == (None, {}, ())
+    assert (clean.prompt, clean.response) == ("x", "x")
+
+
+def test_a_text_without_its_anonymized_form_is_refused(make_record):
+    with pytest.raises(ValueError, match="response"):
+        with_texts(make_record(), {"prompt": "x"})
+
+
+def test_newest_keeps_the_latest_records_and_breaks_ties_by_id(make_record):
+    records = [make_record(id_) for id_ in ("b", "a", "c")]
+
+    assert [record.id for record in newest(records, 2)] == ["b", "c"]
+
+
+words = st.sampled_from(["a", "b", "c"])
+feedback = st.builds(
+    FeedbackRecord,
+    id=st.uuids().map(str),
+    type=st.sampled_from(list(FeedbackType)),
+    prompt=words,
+    response=words,
+    corrected_response=st.none() | words,
+    reformulated_prompt=st.none() | words,
+    reformulated_response=st.none() | words,
+    satisfaction_score=st.none() | st.floats(-1, 1),
+    timestamp=st.just(NOW),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(feedback, max_size=12, unique_by=lambda record: record.id), st.randoms())
+def test_every_record_is_used_or_left_out_once_and_order_does_not_matter(records, random):
+    selection = chosen(*records)
+    shuffled = list(records)
+    random.shuffle(shuffled)
+
+    assert selection.used + sum(selection.left_out.values()) == len(records)
+    again = chosen(*shuffled)
+    assert [draft.id for draft in again.drafts] == [draft.id for draft in selection.drafts]
+    assert again.left_out == selection.left_out
