@@ -1,0 +1,68 @@
+"""Where flows get their stores: the one place that reads settings for them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+
+import sqlalchemy as sa
+
+from gateway_tuning.cycles import CycleStore
+from gateway_tuning.datasets.catalog import DatasetCatalog
+from gateway_tuning.evaluation.store import EvaluationStore
+from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.registry.store import Registry
+from gateway_tuning.rollout.canary_store import CanaryStore
+from gateway_tuning.settings import Settings
+from gateway_tuning.storage.database import open_database
+from gateway_tuning.storage.object_store import ObjectStore
+from gateway_tuning.training.jobs import JobStore
+
+
+@dataclass(frozen=True)
+class Runtime:
+    settings: Settings
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        return open_database(self.settings.resolved_database_url)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        return ObjectStore(self.settings.resolved_object_storage_url)
+
+    @cached_property
+    def feedback(self) -> FeedbackStore:
+        return FeedbackStore(self.engine)
+
+    @cached_property
+    def datasets(self) -> DatasetCatalog:
+        return DatasetCatalog(self.engine, self.objects)
+
+    @cached_property
+    def jobs(self) -> JobStore:
+        return JobStore(self.engine)
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.engine)
+
+    @cached_property
+    def evaluations(self) -> EvaluationStore:
+        return EvaluationStore(self.engine)
+
+    @cached_property
+    def cycles(self) -> CycleStore:
+        return CycleStore(self.engine)
+
+    @cached_property
+    def canaries(self) -> CanaryStore:
+        return CanaryStore(self.engine)
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Runtime:
+    return Runtime(Settings())
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

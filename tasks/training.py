@@ -1,0 +1,147 @@
+"""Carry a tuning job from intent to a registered model version."""
+
+import logging
+import time
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+
+from gateway_tuning.cycles import StageResult
+from gateway_tuning.datasets.splits import TRAIN, VALIDATION
+from gateway_tuning.errors import ProviderError, ProviderUnavailableError
+from gateway_tuning.plan import TrainingPlan
+from gateway_tuning.registry.model_version import CANDIDATE, ModelVersion, StoredFile, tuned_version_id
+from gateway_tuning.storage import layout
+from gateway_tuning.training import catalog
+from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TuningSpec
+from gateway_tuning.training.jobs import TuningJob
+from gateway_tuning.training.provider import Provider
+from tasks.runtime import Runtime, now, runtime
+
+logger = logging.getLogger("gateway_tuning.training")
+
+MAX_SUBMISSIONS = 5
+
+
+@task(name="declare job")
+def declare_job(dataset_id: str, training: TrainingPlan) -> str:
+    """Write down what is wanted before any provider hears of it. Returns the job's key."""
+    spec = TuningSpec(dataset_id=dataset_id, **training.model_dump())
+    return runtime().jobs.intend(spec, now=now()).key
+
+
+@task(
+    name="run job",
+    retries=5,
+    retry_delay_seconds=[2, 5, 15, 60, 300],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=lambda _task, _run, state: isinstance(state.data, ProviderUnavailableError),
+)
+def run_job(key: str, poll_seconds: float = 1.0) -> str:
+    """Submit the job, or find it where an earlier attempt left it, and wait for its end. Returns the key.
+
+    Raises:
+        ProviderError: the job failed or was cancelled; the message says why.
+    """
+    rt = runtime()
+    job = rt.jobs.get(key)
+    if job.status is JobStatus.SUCCEEDED:
+        return key
+    provider = catalog.provider(job.spec.provider, rt.settings)
+    ended = _wait(provider, job, _training_files(rt, job, provider), poll_seconds)
+    if ended.status is not JobStatus.SUCCEEDED:
+        raise ProviderError(f"Tuning job {ended.id} ended as {ended.status}: {ended.message}")
+    return key
+
+
+@task(name="register version", retries=2, retry_delay_seconds=2)
+def register_version(key: str, model: str) -> StageResult:
+    """Keep the job's files under their checksums and make the version the model's candidate."""
+    rt = runtime()
+    job = rt.jobs.get(key)
+    version_id = tuned_version_id(model, key)
+    tuned = catalog.provider(job.spec.provider, rt.settings).collect(job.provider_job_id or key)
+    files = {}
+    for name, path in tuned.files.items():
+        data = path.read_bytes()
+        digest = rt.objects.write(layout.model_file(version_id, name), data)
+        files[name] = StoredFile(layout.model_file(version_id, name), digest, len(data))
+    version = rt.registry.register(
+        ModelVersion(
+            id=version_id,
+            model=model,
+            base_model=job.spec.base_model,
+            provider=job.spec.provider,
+            created_at=now(),
+            dataset_id=job.spec.dataset_id,
+            job_key=key,
+            served_model=tuned.served_model,
+            files=files,
+            metrics=tuned.metrics,
+            hyperparameters=job.spec.hyperparameters,
+        )
+    )
+    rt.registry.point(model, CANDIDATE, version.id, reason=f"trained by job {key[:12]}", now=now())
+    create_markdown_artifact(_markdown(version), key="model-version", description=version.id)
+    return StageResult(id=version.id, detail={"metrics": version.metrics, "job": key})
+
+
+def _wait(provider: Provider, job: TuningJob, files: TrainingFiles, poll_seconds: float) -> ProviderJob:
+    progress = create_progress_artifact(0.0, key="training", description=f"job {job.key[:12]}")
+    seen = _submit(provider, job, files)
+    submissions, message = 1, ""
+    while not seen.status.is_terminal:
+        time.sleep(poll_seconds)
+        seen = provider.poll(seen.id)
+        runtime().jobs.record(job.key, seen, now=now())
+        if seen.status is JobStatus.QUEUED and submissions < MAX_SUBMISSIONS:
+            # A local worker that died waits for someone to resume it; a cloud queue finds its job by the key.
+            seen = _submit(provider, job, files)
+            submissions += 1
+        if seen.message != message:
+            message = seen.message
+            logger.info("%s", message, extra={"progress": seen.progress})
+        if seen.progress is not None:
+            update_progress_artifact(progress, seen.progress * 100)  # type: ignore[arg-type] # sync call gives the id
+    return seen
+
+
+def _submit(provider: Provider, job: TuningJob, files: TrainingFiles) -> ProviderJob:
+    seen = provider.submit(job.key, job.spec, files)
+    runtime().jobs.record(job.key, seen, now=now())
+    return seen
+
+
+def _training_files(rt: Runtime, job: TuningJob, provider: Provider) -> TrainingFiles:
+    manifest = rt.datasets.manifest(job.spec.dataset_id)
+    export_format = provider.capabilities.export_format
+    exports = {item.split: item for item in manifest.exports if item.format == export_format}
+    folder = rt.settings.cache_dir / "exports" / manifest.dataset_id
+
+    def local(split: str) -> Path | None:
+        export = exports[split]
+        if not export.rows:
+            return None
+        return rt.objects.download(export.key, folder / f"{export_format}-{split}.jsonl", sha256=export.sha256)
+
+    train = local(TRAIN)
+    if train is None:
+        raise ProviderError(f"Dataset {manifest.dataset_id} has no training examples for {job.spec.provider}")
+    return TrainingFiles(train=train, validation=local(VALIDATION))
+
+
+def _markdown(version: ModelVersion) -> str:
+    lines = [
+        f"# Model version `{version.id}`",
+        f"{version.base_model} tuned by {version.provider} on dataset `{version.dataset_id}`",
+        "",
+        "| metric | value |",
+        "|---|---:|",
+        *(f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in version.metrics.items()),
+        "",
+        "| file | sha256 | bytes |",
+        "|---|---|---:|",
+        *(f"| {name} | `{file.sha256[:16]}…` | {file.bytes:,} |" for name, file in version.files.items()),
+    ]
+    return "\n".join(lines)
