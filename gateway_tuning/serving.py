@@ -49,7 +49,9 @@ def _serve_local(
 
     for version in versions:
         if version.base_model != BASE_MODEL:
-            raise ConfigurationError(f"{version.id} is based on {version.base_model}; only {BASE_MODEL} is packaged")
+            raise ConfigurationError(
+                f"{version.id} is based on {version.base_model}; only {BASE_MODEL} is packaged"
+            )
     adapters = {
         version.id: _adapter(version, objects, settings.cache_dir) for version in versions if version.files
     }

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from prefect import task
 
-from gateway_tuning.cycles import Cycle, CycleOutcome, StageResult
+from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, Stage, StageResult
+from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.errors import ConflictError, NotFoundError
-from gateway_tuning.plan import CyclePlan
 from gateway_tuning.registry.model_version import STABLE, ModelVersion, base_version_id
 from gateway_tuning.storage import leases
 from tasks.runtime import now, runtime
@@ -74,6 +74,11 @@ def hold(cycle: Cycle) -> Iterator[RunStage]:
         released.set()
         renewal.join()
         leases.release(engine, lease, now=now())
+
+
+@task(name="stages of cycle")
+def stages_of(cycle_id: str) -> dict[str, Stage]:
+    return runtime().cycles.stages(cycle_id)
 
 
 @task(name="finish cycle")

@@ -5,13 +5,15 @@ import logging
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from gateway_tuning.cycles import StageResult
+from gateway_tuning.cycles.cycle import StageResult
+from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.build import build, build_key, publish
 from gateway_tuning.datasets.example import ExampleKind
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.datasets.splits import TEST, TRAIN
-from gateway_tuning.plan import TrainingPlan
+from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.feedback.store import QuarantineEntry
 from gateway_tuning.training import catalog
 from tasks.runtime import now, runtime
 
@@ -31,7 +33,7 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
         return _result(rt.datasets.manifest(known))
     records = [record for _, record in rt.feedback.read(tenant, up_to_sequence=watermark)]
     built = build(records, recipe, Anonymizer(rt.settings.spacy_model), on_progress=_log_progress)
-    rt.feedback.quarantine_unanonymized(built.failures, now=now())
+    rt.feedback.add_quarantine([_set_aside(record, reason) for record, reason in built.failures], now())
     manifest = publish(built, recipe, rt.objects, tenant=tenant, anonymizer=anonymizer)
     rt.datasets.add(key, manifest, watermark=watermark, now=now())
     create_markdown_artifact(_markdown(manifest), key="dataset", description=manifest.dataset_id)
@@ -54,6 +56,19 @@ def missing_examples(dataset_id: str, training: TrainingPlan) -> tuple[str, ...]
     )
 
 
+def _set_aside(record: FeedbackRecord, reason: str) -> QuarantineEntry:
+    """Names the record and quotes nothing of it."""
+    return QuarantineEntry(
+        tenant=record.tenant,
+        stage="anonymization",
+        source="feedback",
+        position=record.id,
+        reasons=(reason,),
+        raw=None,
+        feedback_id=record.id,
+    )
+
+
 def _log_progress(done: int, total: int) -> None:
     logger.info("anonymized %d of %d records", done, total)
 
@@ -65,10 +80,10 @@ def _result(manifest: Manifest) -> StageResult:
 def _markdown(manifest: Manifest) -> str:
     counts = manifest.counts
     kinds = [kind.value for kind in ExampleKind]
+    used = f"{counts.used} of {counts.records} feedback records gave examples, in {counts.groups} groups"
     lines = [
         f"# Dataset `{manifest.dataset_id}`",
-        f"{counts.used} of {counts.records} feedback records gave examples, in {counts.groups} groups; "
-        f"{counts.shared_groups} groups stand in more than one split.",
+        f"{used}; {counts.shared_groups} groups stand in more than one split.",
         "",
         "| split | " + " | ".join(kinds) + " |",
         "|---|" + "---:|" * len(kinds),

@@ -1,13 +1,15 @@
 """Where flows get their stores: the one place that reads settings for them."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 
 import sqlalchemy as sa
 
-from gateway_tuning.cycles import CycleStore
+from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.datasets.catalog import DatasetCatalog
+from gateway_tuning.drift.store import DriftStore
 from gateway_tuning.evaluation.store import EvaluationStore
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.registry.store import Registry
@@ -16,6 +18,9 @@ from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
 from gateway_tuning.training.jobs import JobStore
+
+# What the package logs belongs to the run's log; flows hand it to Prefect as an extra logger.
+logging.getLogger("gateway_tuning").setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,10 @@ class Runtime:
     @cached_property
     def evaluations(self) -> EvaluationStore:
         return EvaluationStore(self.engine)
+
+    @cached_property
+    def drift(self) -> DriftStore:
+        return DriftStore(self.engine)
 
     @cached_property
     def cycles(self) -> CycleStore:

@@ -7,10 +7,10 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
-from gateway_tuning.cycles import StageResult
+from gateway_tuning.cycles.cycle import StageResult
+from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
 from gateway_tuning.errors import ProviderError, ProviderUnavailableError
-from gateway_tuning.plan import TrainingPlan
 from gateway_tuning.registry.model_version import CANDIDATE, ModelVersion, StoredFile, tuned_version_id
 from gateway_tuning.storage import layout
 from gateway_tuning.training import catalog
@@ -123,7 +123,9 @@ def _training_files(rt: Runtime, job: TuningJob, provider: Provider) -> Training
         export = exports[split]
         if not export.rows:
             return None
-        return rt.objects.download(export.key, folder / f"{export_format}-{split}.jsonl", sha256=export.sha256)
+        return rt.objects.download(
+            export.key, folder / f"{export_format}-{split}.jsonl", sha256=export.sha256
+        )
 
     train = local(TRAIN)
     if train is None:

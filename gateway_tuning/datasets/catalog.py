@@ -44,7 +44,9 @@ class DatasetCatalog:
             raise NotFoundError(f"No dataset {dataset_id}; `gateway-tuning datasets` lists them")
         return read_manifest(self._objects, dataset_id)
 
-    def list(self) -> list[tuple[str, datetime]]:
-        query = sa.select(datasets.c.id, sa.func.min(datasets.c.created_at).label("at")).group_by(datasets.c.id)
+    def all(self) -> list[tuple[str, datetime]]:
+        query = sa.select(datasets.c.id, sa.func.min(datasets.c.created_at).label("at")).group_by(
+            datasets.c.id
+        )
         with reading(self._engine) as connection:
             return [(row.id, row.at) for row in connection.execute(query.order_by("at"))]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway_tuning.feedback.record import FeedbackType
 
 # Raise when selection, splitting or anonymization changes what comes out: old datasets then keep their ids.
-RECIPE_VERSION = 1
+RECIPE_VERSION: Literal[1] = 1
 
 
 class DatasetRecipe(BaseModel):
@@ -33,7 +33,7 @@ class DatasetRecipe(BaseModel):
 
     @model_validator(mode="after")
     def _leaves_room_for_training(self) -> "DatasetRecipe":
-        if self.validation_share + self.test_share > 0.9:
+        if self.validation_share + self.test_share > 0.9:  # noqa: PLR2004 - said below
             raise ValueError(
                 f"validation_share {self.validation_share} and test_share {self.test_share} leave less than "
                 "10 % for training; lower one of them"

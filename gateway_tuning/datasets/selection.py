@@ -11,7 +11,7 @@
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -60,62 +60,81 @@ class _Vote:
     record: FeedbackRecord
 
 
+_Votes = dict[tuple[Messages, str], list[_Vote]]
+
+
 def select(
     records: Iterable[FeedbackRecord], *, max_pairs_per_prompt: int, min_rating_gap: float
 ) -> Selection:
     """Drafts ordered by id; equal examples from several records are one draft with all its sources."""
-    drafts: dict[str, Draft] = {}
-    votes: dict[tuple[Messages, str], list[_Vote]] = defaultdict(list)
-    waiting: dict[str, str] = {}  # record key -> why it is left out unless a draft takes it up
-    total = 0
-
-    def add(draft: Draft, *sources: FeedbackRecord) -> None:
-        kept = drafts.setdefault(draft.id, draft)
-        known = {_key(record) for record in kept.sources}
-        kept.sources += [record for record in sources if _key(record) not in known]
-
+    drafts = _Drafts()
+    votes: _Votes = defaultdict(list)
+    reasons: dict[str, str] = {}  # record key -> why it is left out unless a draft takes it up
     for record in records:
-        total += 1
-        messages = _messages(record, record.prompt)
-        waiting[_key(record)] = "no_signal"
-        if record.corrected_response:
-            add(Draft(ExampleKind.DEMONSTRATION, messages, record.corrected_response), record)
-            add(Draft(ExampleKind.PREFERENCE, messages, record.corrected_response, record.response), record)
-        if record.type is FeedbackType.REFORMULATION:
-            reason = _take_reformulation(record, messages, add)
-            if reason:
-                waiting[_key(record)] = reason
-        elif (score := _score(record)) is not None:
-            votes[messages, record.response].append(_Vote(score, record))
-        elif record.type is FeedbackType.TEXT:
-            waiting[_key(record)] = "text_without_rating"
+        reasons[_key(record)] = _take_record(record, drafts, votes)
+    for cast in votes.values():
+        if _mean(cast) == 0:
+            reasons.update({_key(vote.record): "conflicting_ratings" for vote in cast})
+    _take_votes(votes, drafts)
+    _take_rivals(votes, drafts, max_pairs_per_prompt, min_rating_gap)
 
-    means: dict[Messages, dict[str, float]] = defaultdict(dict)
-    for (messages, answer), cast in votes.items():
-        mean = fmean(vote.score for vote in cast)
-        sources = [vote.record for vote in cast]
-        if mean == 0:
-            waiting.update({_key(record): "conflicting_ratings" for record in sources})
-            continue
-        means[messages][answer] = mean
-        add(Draft(ExampleKind.LABELLED, messages, answer, desirable=mean > 0), *sources)
-        if mean > 0 and any(record.type is FeedbackType.THUMBS_UP for record in sources):
-            add(Draft(ExampleKind.DEMONSTRATION, messages, answer), *sources)
-    for messages, rivals in means.items():
-        for better, worse in _rival_pairs(rivals, min_rating_gap)[:max_pairs_per_prompt]:
-            sources = [vote.record for answer in (better, worse) for vote in votes[messages, answer]]
-            add(Draft(ExampleKind.PREFERENCE, messages, better, worse), *sources)
-
-    taken = {_key(record) for draft in drafts.values() for record in draft.sources}
-    left_out = Counter(reason for key, reason in waiting.items() if key not in taken)
+    left_out = Counter(reason for key, reason in reasons.items() if key not in drafts.taken)
     return Selection(
-        drafts=tuple(drafts[id_] for id_ in sorted(drafts)),
-        used=total - left_out.total(),
+        drafts=tuple(drafts.by_id[id_] for id_ in sorted(drafts.by_id)),
+        used=len(reasons) - left_out.total(),
         left_out=dict(sorted(left_out.items())),
     )
 
 
-def _take_reformulation(record: FeedbackRecord, messages: Messages, add: Callable[..., None]) -> str | None:
+@dataclass(slots=True)
+class _Drafts:
+    by_id: dict[str, Draft] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)  # keys of the records in them
+
+    def add(self, draft: Draft, *sources: FeedbackRecord) -> None:
+        kept = self.by_id.setdefault(draft.id, draft)
+        known = {_key(record) for record in kept.sources}
+        kept.sources += [record for record in sources if _key(record) not in known]
+        self.taken.update(_key(record) for record in sources)
+
+
+def _take_record(record: FeedbackRecord, drafts: _Drafts, votes: _Votes) -> str:
+    """Use what the record says by itself and keep its vote; the reason tells why it may come to nothing."""
+    messages = _messages(record, record.prompt)
+    if record.corrected_response:
+        drafts.add(Draft(ExampleKind.DEMONSTRATION, messages, record.corrected_response), record)
+        drafts.add(
+            Draft(ExampleKind.PREFERENCE, messages, record.corrected_response, record.response), record
+        )
+    if record.type is FeedbackType.REFORMULATION:
+        return _take_reformulation(record, messages, drafts)
+    score = _score(record)
+    if score is not None:
+        votes[messages, record.response].append(_Vote(score, record))
+    return "text_without_rating" if record.type is FeedbackType.TEXT else "no_signal"
+
+
+def _take_votes(votes: _Votes, drafts: _Drafts) -> None:
+    for (messages, answer), cast in votes.items():
+        mean, sources = _mean(cast), [vote.record for vote in cast]
+        if mean == 0:
+            continue
+        drafts.add(Draft(ExampleKind.LABELLED, messages, answer, desirable=mean > 0), *sources)
+        if mean > 0 and any(record.type is FeedbackType.THUMBS_UP for record in sources):
+            drafts.add(Draft(ExampleKind.DEMONSTRATION, messages, answer), *sources)
+
+
+def _take_rivals(votes: _Votes, drafts: _Drafts, max_pairs: int, min_gap: float) -> None:
+    means: dict[Messages, dict[str, float]] = defaultdict(dict)
+    for (messages, answer), cast in votes.items():
+        means[messages][answer] = _mean(cast)
+    for messages, rivals in means.items():
+        for better, worse in _rival_pairs(rivals, min_gap)[:max_pairs]:
+            sources = [vote.record for answer in (better, worse) for vote in votes[messages, answer]]
+            drafts.add(Draft(ExampleKind.PREFERENCE, messages, better, worse), *sources)
+
+
+def _take_reformulation(record: FeedbackRecord, messages: Messages, drafts: _Drafts) -> str:
     """The two turns of the pair become examples; otherwise the reason why not."""
     if not record.reformulated_response:
         return "reformulation_without_answer"
@@ -123,10 +142,16 @@ def _take_reformulation(record: FeedbackRecord, messages: Messages, add: Callabl
         return "reformulation_not_satisfied"
     answer = record.reformulated_response
     if answer != record.response:
-        add(Draft(ExampleKind.PREFERENCE, messages, answer, record.response), record)
+        drafts.add(Draft(ExampleKind.PREFERENCE, messages, answer, record.response), record)
     if record.reformulated_prompt:
-        add(Draft(ExampleKind.DEMONSTRATION, _messages(record, record.reformulated_prompt), answer), record)
-    return None
+        drafts.add(
+            Draft(ExampleKind.DEMONSTRATION, _messages(record, record.reformulated_prompt), answer), record
+        )
+    return "reformulation_repeats_itself"
+
+
+def _mean(cast: list[_Vote]) -> float:
+    return fmean(vote.score for vote in cast)
 
 
 def _score(record: FeedbackRecord) -> float | None:
@@ -192,7 +217,7 @@ def with_texts(record: FeedbackRecord, fields: dict[str, str]) -> FeedbackRecord
         for index, message in enumerate(record.history)
     )
     plain = {name: text for name, text in fields.items() if not name.startswith("history.")}
-    removed = {"comment": None, "metadata": {}, "user_context": (), "request": None}
+    removed: dict[str, object] = {"comment": None, "metadata": {}, "user_context": (), "request": None}
     return record.model_copy(update={**plain, **removed, "history": history})
 
 

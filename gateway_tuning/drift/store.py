@@ -10,6 +10,9 @@ from gateway_tuning.errors import NotFoundError
 from gateway_tuning.storage.database import drift_reports, first_insert_wins, reading
 
 
+OLDER_HALF = "older half of "
+
+
 @dataclass(frozen=True, slots=True)
 class StoredDriftReport:
     """`result` is a `check.DriftReport` as JSON; `reference_id` names what the dataset was compared with."""
@@ -19,6 +22,11 @@ class StoredDriftReport:
     reference_id: str
     result: dict[str, Any]
     created_at: datetime
+
+    @property
+    def is_against_stable(self) -> bool:
+        """False where the stable version had no dataset and the dataset was compared with its own older half."""
+        return not self.reference_id.startswith(OLDER_HALF)
 
 
 class DriftStore:

@@ -12,7 +12,7 @@ from gateway_tuning.storage.database import evaluations, first_insert_wins, read
 
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
-    """`result` is an `evaluate.EvaluationResult` as JSON."""
+    """`result` is a `result.EvaluationResult` as JSON."""
 
     id: str
     model: str
@@ -47,7 +47,7 @@ class EvaluationStore:
             raise NotFoundError(f"No evaluation {evaluation_id}; `gateway-tuning evaluations` lists them")
         return found
 
-    def list(self) -> list[StoredEvaluation]:
+    def all(self) -> list[StoredEvaluation]:
         with reading(self._engine) as connection:
             rows = connection.execute(sa.select(evaluations).order_by(evaluations.c.created_at))
             return [StoredEvaluation(**row._mapping) for row in rows]  # noqa: SLF001 - as above

@@ -120,9 +120,13 @@ def point_alias(
             sa.insert(aliases).values(model=model, alias=alias, version_id=version_id, updated_at=now)
         )
     else:
-        connection.execute(sa.update(aliases).where(*this_alias).values(version_id=version_id, updated_at=now))
+        connection.execute(
+            sa.update(aliases).where(*this_alias).values(version_id=version_id, updated_at=now)
+        )
     connection.execute(
-        sa.insert(alias_history).values(model=model, alias=alias, version_id=version_id, reason=reason, at=now)
+        sa.insert(alias_history).values(
+            model=model, alias=alias, version_id=version_id, reason=reason, at=now
+        )
     )
 
 

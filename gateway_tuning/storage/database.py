@@ -59,6 +59,7 @@ feedback = sa.Table(
     _column("content_hash", sa.String(64)),
     _column("record", sa.JSON),
     sa.UniqueConstraint("tenant", "id"),
+    sqlite_autoincrement=True,  # a sequence is never given twice: the newest record may be replaced or erased
 )
 
 quarantine = sa.Table(
@@ -66,7 +67,9 @@ quarantine = sa.Table(
     metadata,
     _column("sequence", Sequence, primary_key=True, autoincrement=True),
     _column("tenant", sa.String(100)),
-    _column("fingerprint", sa.String(64)),  # of source text and stage: quarantined once, however often it is read
+    _column(
+        "fingerprint", sa.String(64)
+    ),  # of source text and stage: quarantined once, however often it is read
     _column("stage", sa.String(20)),  # reading, validation, anonymization
     _column("source", sa.Text),
     _column("position", sa.Text),
@@ -198,8 +201,14 @@ cycles = sa.Table(
     _column("created_at", UtcDateTime),
     _column("finished_at", UtcDateTime, nullable=True),
     # One unfinished cycle a model: the store refuses a second one whatever Prefect does.
-    sa.Index("uq_cycles_open", "tenant", "model", unique=True, sqlite_where=sa.text("status != 'finished'"),
-             postgresql_where=sa.text("status != 'finished'")),
+    sa.Index(
+        "uq_cycles_open",
+        "tenant",
+        "model",
+        unique=True,
+        sqlite_where=sa.text("status != 'finished'"),
+        postgresql_where=sa.text("status != 'finished'"),
+    ),
 )
 
 cycle_stages = sa.Table(
@@ -230,8 +239,13 @@ canaries = sa.Table(
     _column("started_at", UtcDateTime),
     _column("stage_started_at", UtcDateTime),
     _column("finished_at", UtcDateTime, nullable=True),
-    sa.Index("uq_canaries_running", "model", unique=True, sqlite_where=sa.text("state = 'running'"),
-             postgresql_where=sa.text("state = 'running'")),
+    sa.Index(
+        "uq_canaries_running",
+        "model",
+        unique=True,
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
+    ),
 )
 
 canary_looks = sa.Table(

@@ -51,7 +51,13 @@ def renew(engine: sa.Engine, lease: Lease, *, now: datetime, seconds: float) -> 
     """Raises ConflictError when somebody else took the lease meanwhile."""
     with engine.begin() as connection:
         check(connection, lease)
-        _write(connection, lease.name, owner=lease.owner, fence=lease.fence, expires_at=now + timedelta(seconds=seconds))
+        _write(
+            connection,
+            lease.name,
+            owner=lease.owner,
+            fence=lease.fence,
+            expires_at=now + timedelta(seconds=seconds),
+        )
 
 
 def release(engine: sa.Engine, lease: Lease, *, now: datetime) -> None:
@@ -70,7 +76,9 @@ def check(connection: sa.Connection, lease: Lease) -> None:
         sa.select(leases.c.fence).where(leases.c.name == lease.name).with_for_update()
     ).scalar_one()
     if fence != lease.fence:
-        raise ConflictError(f"{lease.name} was taken over by another process; this one must not write any more")
+        raise ConflictError(
+            f"{lease.name} was taken over by another process; this one must not write any more"
+        )
 
 
 def _write(connection: sa.Connection, name: str, **values: object) -> None:

@@ -27,9 +27,12 @@ class ObjectStore:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._fs, self._root = fsspec.core.url_to_fs(self.url)
         self._fs: Any
-        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+        self._root: str
+        self._fs, self._root = fsspec.core.url_to_fs(self.url)
+        self._local = "file" in (
+            self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
+        )
 
     def uri(self, key: str) -> str:
         return f"{self.url}/{key}"
@@ -76,7 +79,9 @@ class ObjectStore:
             self._fs.pipe_file(path, data, mode="create")
         except FileExistsError:
             if self.read(key) != data:
-                raise ConflictError(f"{self.uri(key)} exists with other content; nothing was written") from None
+                raise ConflictError(
+                    f"{self.uri(key)} exists with other content; nothing was written"
+                ) from None
         return sha256_hex(data)
 
     def list_keys(self, prefix: str) -> list[str]:

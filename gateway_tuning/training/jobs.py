@@ -76,7 +76,7 @@ class JobStore:
             raise NotFoundError(f"No tuning job {key}")
         return _job(row)
 
-    def list(self) -> list[TuningJob]:
+    def all(self) -> list[TuningJob]:
         query = sa.select(tuning_jobs).order_by(tuning_jobs.c.created_at, tuning_jobs.c.key)
         with reading(self._engine) as connection:
             return [_job(row) for row in connection.execute(query)]

@@ -5,7 +5,9 @@ from alembic import context
 from gateway_tuning.storage.database import metadata
 
 context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True,
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
     user_module_prefix="",
 )
 context.run_migrations()

@@ -53,9 +53,7 @@ def test_an_outvoted_thumbs_up_makes_no_demonstration(make_record):
 
 
 def test_rival_answers_to_one_prompt_become_preference_pairs(make_record):
-    selection = chosen(
-        make_record("good", response="A"), make_record("bad", "thumbs_down", response="B")
-    )
+    selection = chosen(make_record("good", response="A"), make_record("bad", "thumbs_down", response="B"))
 
     (pair,) = [draft for draft in selection.drafts if draft.kind is ExampleKind.PREFERENCE]
     assert (pair.answer, pair.rejected) == ("A", "B")
@@ -84,13 +82,21 @@ def test_the_number_of_pairs_a_prompt_is_bounded_and_the_widest_gaps_stay(make_r
 def test_an_answered_reformulation_is_a_pair_of_turns(make_record):
     selection = chosen(
         make_record(
-            type_="reformulation", reformulated_prompt="When will order 7 arrive?", reformulated_response="Friday."
+            type_="reformulation",
+            reformulated_prompt="When will order 7 arrive?",
+            reformulated_response="Friday.",
         )
     )
 
     demonstration, preference = sorted(selection.drafts, key=lambda draft: draft.kind)
-    assert (demonstration.messages[-1].content, demonstration.answer) == ("When will order 7 arrive?", "Friday.")
-    assert (preference.messages[-1].content, preference.rejected) == ("Where is my order?", "It is on its way.")
+    assert (demonstration.messages[-1].content, demonstration.answer) == (
+        "When will order 7 arrive?",
+        "Friday.",
+    )
+    assert (preference.messages[-1].content, preference.rejected) == (
+        "Where is my order?",
+        "It is on its way.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ def test_nothing_that_shares_a_user_conversation_or_prompt_straddles_a_split(dra
 def test_membership_is_stable_when_data_grows_without_joining_groups(drafts, more):
     before = split(drafts)
     strangers = [
-        draft(f"new {i} {d.messages[0].content}", user=f"new {d.sources[0].user_id}") for i, d in enumerate(more)
+        draft(f"new {i} {d.messages[0].content}", user=f"new {d.sources[0].user_id}")
+        for i, d in enumerate(more)
     ]
 
     after = split([*drafts, *strangers])

@@ -13,7 +13,9 @@ def registry(engine) -> Registry:
 
 def version(id_, now):
     files = {"adapter.gguf": StoredFile("models/a", "0" * 64, 3)}
-    return ModelVersion(id_, "assistant", "base", "llama", now, job_key=id_, files=files, metrics={"loss": 0.5})
+    return ModelVersion(
+        id_, "assistant", "base", "llama", now, job_key=id_, files=files, metrics={"loss": 0.5}
+    )
 
 
 def test_a_version_is_registered_once_and_read_back_whole(registry, now):

@@ -15,7 +15,9 @@ def test_migrations_make_exactly_the_tables_that_the_code_uses(engine):
 def test_opening_a_store_again_keeps_its_data(tmp_path, now):
     url = f"sqlite:///{tmp_path / 'deep' / 'folder' / 's.db'}"
     with open_database(url).begin() as connection:
-        connection.execute(sa.insert(metadata.tables["leases"]).values(name="x", owner="", fence=1, expires_at=now))
+        connection.execute(
+            sa.insert(metadata.tables["leases"]).values(name="x", owner="", fence=1, expires_at=now)
+        )
 
     with open_database(url).connect() as connection:
         row = connection.execute(sa.select(metadata.tables["leases"])).one()

@@ -16,7 +16,7 @@ def test_equal_specs_are_one_job_and_different_ones_are_not(engine, now):
 
     assert first == again
     assert first.spec == SPEC
-    assert {job.key for job in jobs.list()} == {first.key, other.key}
+    assert {job.key for job in jobs.all()} == {first.key, other.key}
 
 
 def test_an_intent_knows_no_provider_job_until_one_is_recorded(engine, now):

@@ -1,6 +1,7 @@
 import pytest
 
-from gateway_tuning.cycles import CycleOutcome, CycleStatus, CycleStore, StageResult
+from gateway_tuning.cycles.cycle import CycleOutcome, CycleStatus, StageResult
+from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.errors import ConflictError
 from gateway_tuning.storage import leases
 

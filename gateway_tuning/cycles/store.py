@@ -1,80 +1,15 @@
-"""Tuning cycles: the store's record of one pass through the loop, which any restart continues.
+"""Cycles and their finished stages in the metadata store."""
 
-A cycle pins what it works on (feedback up to a watermark, the incumbent version, the plan), so that a run that
-was killed is finished by the next one with the same inputs. At most one cycle a model is unfinished.
-"""
-
-import json
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
 
+from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, CycleStatus, Stage, StageResult, hash_plan
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.storage import leases
-from gateway_tuning.storage.database import cycle_stages, cycles, first_insert_wins, reading
-
-
-class CycleStatus(StrEnum):
-    RUNNING = "running"
-    IN_CANARY = "in_canary"
-    FINISHED = "finished"
-
-
-class CycleOutcome(StrEnum):
-    PROMOTED = "promoted"
-    ROLLED_BACK = "rolled_back"
-    INCONCLUSIVE = "inconclusive"
-    REJECTED = "rejected"  # the gate did not pass
-    TOO_FEW_EXAMPLES = "too_few_examples"
-    ABANDONED = "abandoned"
-
-
-class StageResult(BaseModel):
-    """What a stage leaves: the id of its object and a few figures for people."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    detail: dict[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Cycle:
-    id: str
-    tenant: str
-    model: str
-    plan_hash: str
-    plan: dict[str, Any]
-    watermark: int
-    incumbent: str
-    status: CycleStatus
-    outcome: CycleOutcome | None
-    reasons: tuple[str, ...]
-    created_at: datetime
-    finished_at: datetime | None
-
-    @property
-    def lease_name(self) -> str:
-        return f"cycle {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """`seconds` is the wall time of the attempt that finished the stage."""
-
-    stage: str
-    result: StageResult
-    seconds: float
-    finished_at: datetime
-
-
-def hash_plan(plan: dict[str, Any]) -> str:
-    return sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+from gateway_tuning.storage.database import canaries, cycle_stages, cycles, first_insert_wins, reading
 
 
 class CycleStore:
@@ -127,9 +62,11 @@ class CycleStore:
             raise NotFoundError(f"No cycle {cycle_id}; `gateway-tuning cycles list` shows them")
         return _cycle(row)
 
-    def list(self) -> list[Cycle]:
+    def all(self) -> list[Cycle]:
         with reading(self._engine) as connection:
-            return [_cycle(row) for row in connection.execute(sa.select(cycles).order_by(cycles.c.created_at))]
+            return [
+                _cycle(row) for row in connection.execute(sa.select(cycles).order_by(cycles.c.created_at))
+            ]
 
     def in_canary(self, canary_id: str) -> Cycle | None:
         """The cycle that waits for this canary."""
@@ -142,6 +79,18 @@ class CycleStore:
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _cycle(row)
+
+    def waiting_for_ended_canaries(self) -> list[str]:
+        """Canaries that ended while their cycle was not told: a tick was killed between the two."""
+        query = (
+            sa.select(canaries.c.id)
+            .join(cycle_stages, cycle_stages.c.object_id == canaries.c.id)
+            .join(cycles, cycles.c.id == cycle_stages.c.cycle_id)
+            .where(cycle_stages.c.stage == "canary", cycles.c.status == CycleStatus.IN_CANARY.value)
+            .where(canaries.c.state != "running")
+        )
+        with reading(self._engine) as connection:
+            return list(connection.execute(query).scalars())
 
     def stages(self, cycle_id: str) -> dict[str, Stage]:
         """Finished stages by name, in the order they finished."""
@@ -159,7 +108,14 @@ class CycleStore:
             }
 
     def record_stage(
-        self, cycle_id: str, stage: str, result: StageResult, *, seconds: float, lease: leases.Lease, now: datetime
+        self,
+        cycle_id: str,
+        stage: str,
+        result: StageResult,
+        *,
+        seconds: float,
+        lease: leases.Lease,
+        now: datetime,
     ) -> None:
         """The first record of a stage stays. Raises ConflictError when the lease was lost."""
         with self._engine.begin() as connection:
@@ -179,7 +135,9 @@ class CycleStore:
     def enter_canary(self, cycle_id: str) -> None:
         self._leave(cycle_id, CycleStatus.RUNNING, {"status": CycleStatus.IN_CANARY.value})
 
-    def finish(self, cycle_id: str, outcome: CycleOutcome, reasons: tuple[str, ...], *, now: datetime) -> Cycle:
+    def finish(
+        self, cycle_id: str, outcome: CycleOutcome, reasons: tuple[str, ...], *, now: datetime
+    ) -> Cycle:
         """End the cycle. An ended cycle stays as it ended."""
         ended = {
             "status": CycleStatus.FINISHED.value,
@@ -194,7 +152,9 @@ class CycleStore:
     def _leave(self, cycle_id: str, status: CycleStatus, values: dict[str, Any]) -> None:
         with self._engine.begin() as connection:
             connection.execute(
-                sa.update(cycles).where(cycles.c.id == cycle_id, cycles.c.status == status.value).values(**values)
+                sa.update(cycles)
+                .where(cycles.c.id == cycle_id, cycles.c.status == status.value)
+                .values(**values)
             )
 
 

@@ -1,0 +1,21 @@
+"""Has what users ask changed since the stable model was trained?"""
+
+from prefect import flow
+
+from gateway_tuning.cycles.cycle import StageResult
+from gateway_tuning.drift.settings import DriftSettings
+from tasks import drift
+
+_SETTINGS = DriftSettings()
+
+
+@flow(name="check-drift", flow_run_name="drift of {dataset_id}")
+def check_drift(dataset_id: str, stable: str, settings: DriftSettings = _SETTINGS) -> StageResult:
+    """Compare a dataset with the one that the stable version was trained on.
+
+    Args:
+        dataset_id: current window.
+        stable: model version id whose dataset is the reference window.
+        settings: what counts as drift.
+    """
+    return drift.check_dataset_drift(dataset_id, stable, settings)

@@ -1,0 +1,24 @@
+"""Candidate against baseline on prompts that neither was trained on."""
+
+from prefect import flow
+
+from gateway_tuning.cycles.cycle import StageResult
+from gateway_tuning.evaluation.settings import EvaluationSettings
+from tasks import evaluation
+
+_SETTINGS = EvaluationSettings()
+
+
+@flow(name="evaluate-model", flow_run_name="evaluate {candidate} against {baseline}")
+def evaluate_model(
+    candidate: str, baseline: str, dataset_id: str, settings: EvaluationSettings = _SETTINGS
+) -> StageResult:
+    """Ask two model versions the test split's prompts and compare their answers with the preferred ones.
+
+    Args:
+        candidate: model version id.
+        baseline: model version id.
+        dataset_id: dataset whose test split is asked.
+        settings: how many, how long, how sure.
+    """
+    return evaluation.evaluate_model(candidate, baseline, dataset_id, settings)

@@ -1,0 +1,50 @@
+"""The whole loop on one screen. Started by a schedule, by hand, or when feedback crosses its threshold."""
+
+from prefect import flow
+
+from flows.build_dataset import build_dataset
+from flows.check_drift import check_drift
+from flows.decide_gate import decide_gate
+from flows.evaluate_model import evaluate_model
+from flows.start_canary import start_canary
+from flows.train_model import train_model
+from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, CycleStatus
+from gateway_tuning.cycles.plan import CyclePlan
+from gateway_tuning.rollout.gate import GateOutcome
+from tasks.cycles import enter_canary, finish_cycle, hold, open_cycle
+from tasks.datasets import missing_examples
+
+_PLAN = CyclePlan()
+
+
+@flow(name="tuning-cycle")
+def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:
+    """Feedback becomes a dataset, the dataset a candidate, and the candidate meets users if it is better.
+
+    A run that was killed is continued by the next one: what is done stays done. The canary outlives this run;
+    advance-canaries ends it, and the cycle with it.
+
+    Args:
+        plan: every choice of this cycle; the defaults suit a first run.
+    """
+    cycle = open_cycle(plan)
+    if cycle.status is not CycleStatus.RUNNING:
+        return cycle
+    with hold(cycle) as run:
+        dataset = run("dataset", build_dataset, plan.tenant, plan.recipe, cycle.watermark)
+        missing = missing_examples(dataset.id, plan.training)
+        if missing:
+            return finish_cycle(cycle.id, CycleOutcome.TOO_FEW_EXAMPLES, missing)
+
+        candidate = run("train", train_model, dataset.id, plan.model, plan.training)
+        evaluation = run(
+            "evaluate", evaluate_model, candidate.id, cycle.incumbent, dataset.id, plan.evaluation
+        )
+        drift = run("drift", check_drift, dataset.id, cycle.incumbent, plan.drift)
+        gate = run("gate", decide_gate, evaluation.id, drift.id, plan.gate)
+        if gate.id != GateOutcome.PASS:
+            return finish_cycle(cycle.id, CycleOutcome.REJECTED, gate.detail["reasons"])
+
+        canary = f"canary-{cycle.id}"
+        run("canary", start_canary, canary, plan.model, candidate.id, cycle.incumbent, plan.canary)
+        return enter_canary(cycle.id)

@@ -1,0 +1,152 @@
+"""What makes a feedback record usable. Each rule is a message, the fields it reads, and a test of them."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType
+
+CLOCK_SKEW = timedelta(minutes=5)
+EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
+MAX_TEXT_LENGTH = 100_000  # characters
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    message: str
+    fields: frozenset[str]
+    is_broken: Callable[[FeedbackRecord], bool]
+
+
+def problems(
+    record: FeedbackRecord,
+    *,
+    now: datetime,
+    max_text_length: int = MAX_TEXT_LENGTH,
+    ignoring: frozenset[str] = frozenset(),
+) -> list[str]:
+    """Every reason why the record must not be used; empty when it may be. Fields in `ignoring` are not judged."""
+    found = [rule.message for rule in RULES if not rule.fields & ignoring and rule.is_broken(record)]
+    if "timestamp" not in ignoring:
+        found += _time_problems(record.timestamp, now)
+    found += _text_problems(record, max_text_length, ignoring)
+    return found
+
+
+def _rule(message: str, fields: str, is_broken: Callable[[FeedbackRecord], bool]) -> Rule:
+    return Rule(message, frozenset(fields.split()), is_broken)
+
+
+def _blank(text: str | None) -> bool:
+    return text is None or not text.strip()
+
+
+def _same(one: str, other: str | None) -> bool:
+    """Equal but for white space; blank texts are told by rules of their own."""
+    return other is not None and bool(one.split()) and one.split() == other.split()
+
+
+def _score_above(record: FeedbackRecord, bound: float) -> bool:
+    return record.satisfaction_score is not None and record.satisfaction_score > bound
+
+
+def _score_below(record: FeedbackRecord, bound: float) -> bool:
+    return record.satisfaction_score is not None and record.satisfaction_score < bound
+
+
+RULES = (
+    _rule("Original prompt cannot be empty", "prompt", lambda r: _blank(r.prompt)),
+    _rule("Model response cannot be empty", "response", lambda r: _blank(r.response)),
+    _rule(
+        "Manual correction feedback requires a corrected response",
+        "type corrected_response",
+        lambda r: r.type == FeedbackType.CORRECTION and _blank(r.corrected_response),
+    ),
+    _rule(
+        "Satisfaction score must be between -1 and 1",
+        "satisfaction_score",
+        lambda r: _score_below(r, -1) or _score_above(r, 1),
+    ),
+    _rule(
+        "Satisfaction score is not a number",
+        "satisfaction_score",
+        lambda r: r.satisfaction_score is not None and math.isnan(r.satisfaction_score),
+    ),
+    _rule(
+        "Corrected response equals the model response",
+        "type response corrected_response",
+        lambda r: r.type == FeedbackType.CORRECTION and _same(r.response, r.corrected_response),
+    ),
+    _rule(
+        "Reformulation feedback requires the second wording",
+        "type reformulated_prompt",
+        lambda r: r.type == FeedbackType.REFORMULATION and _blank(r.reformulated_prompt),
+    ),
+    _rule(
+        "Second wording equals the original prompt",
+        "type prompt reformulated_prompt",
+        lambda r: r.type == FeedbackType.REFORMULATION and _same(r.prompt, r.reformulated_prompt),
+    ),
+    _rule(
+        "Text feedback requires a comment",
+        "type comment",
+        lambda r: r.type == FeedbackType.TEXT and _blank(r.comment),
+    ),
+    _rule(
+        "Automatic evaluation requires a satisfaction score",
+        "type satisfaction_score",
+        lambda r: r.type == FeedbackType.AUTOMATIC_EVALUATION and r.satisfaction_score is None,
+    ),
+    _rule(
+        "Thumbs up contradicts a negative satisfaction score",
+        "type satisfaction_score",
+        lambda r: r.type == FeedbackType.THUMBS_UP and _score_below(r, 0),
+    ),
+    _rule(
+        "Thumbs down contradicts a positive satisfaction score",
+        "type satisfaction_score",
+        lambda r: r.type == FeedbackType.THUMBS_DOWN and _score_above(r, 0),
+    ),
+)
+
+
+def _time_problems(timestamp: datetime, now: datetime) -> Iterator[str]:
+    if timestamp.tzinfo is None:
+        yield f"Timestamp has no time zone: {timestamp.isoformat()}"
+    elif timestamp > now + CLOCK_SKEW:
+        yield f"Timestamp lies in the future: {timestamp.isoformat()}"
+    elif timestamp < EARLIEST:
+        yield f"Timestamp lies before {EARLIEST.year}: {timestamp.isoformat()}"
+
+
+def _text_problems(record: FeedbackRecord, max_length: int, ignoring: frozenset[str]) -> Iterator[str]:
+    for name, text in _texts(record):
+        field = name.partition(".")[0]
+        if field in ignoring:
+            continue
+        if len(text) > max_length:
+            yield f"{field} is too long: {len(text):,} characters, the limit is {max_length:,}"
+        if found := UNSTORABLE.search(text):
+            what = "a NUL character" if found.group() == "\0" else "half of a surrogate pair"
+            yield f"{field} holds {what}: at character {found.start() + 1} of {name}"
+
+
+def _texts(record: FeedbackRecord) -> Iterator[tuple[str, str]]:
+    """Every text of the record with its place; a place names no value."""
+    for field in type(record).model_fields:
+        value = getattr(record, field)
+        if isinstance(value, str):
+            yield field, value
+    for key, value in record.metadata.items():
+        yield from (("metadata", key), ("metadata", value))
+    for text in record.user_context:
+        yield "user_context", text
+    for index, message in enumerate(record.history):
+        yield f"history.{index}.content", message.content
+    if record.request is not None:
+        own = (record.request.session_id or "", record.request.client_application or "")
+        parameters = (text for pair in record.request.parameters.items() for text in pair)
+        yield from (("request", text) for text in (*own, *parameters))

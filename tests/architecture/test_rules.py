@@ -1,0 +1,168 @@
+"""The rules of docs/architecture.md that no linter keeps."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "gateway_tuning"
+MODULES = sorted(
+    path
+    for room in ("gateway_tuning", "flows", "tasks", "deployments")
+    for path in (ROOT / room).rglob("*.py")
+)
+MODULES = [path for path in MODULES if "migrations" not in path.parts]
+
+PURE = [
+    "feedback/validation.py",
+    "datasets/selection.py",
+    "datasets/splits.py",
+    "datasets/formats/chat.py",
+    "evaluation/scorers.py",
+    "evaluation/statistics.py",
+    "drift/statistics.py",
+    "rollout/gate.py",
+    "rollout/canary.py",
+    "rollout/judge.py",
+    "rollout/sequential.py",
+    "rollout/assignment.py",
+    "cycles/summary.py",
+]
+IMPURE_MODULES = {
+    "os",
+    "io",
+    "time",
+    "random",
+    "secrets",
+    "socket",
+    "subprocess",
+    "pathlib",
+    "tempfile",
+    "logging",
+    "fsspec",
+    "requests",
+    "httpx",
+    "aiohttp",
+}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_module_is_longer_than_400_lines(path):
+    assert lines_of(path) <= 400
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=relative)
+def test_no_test_module_is_longer_than_600_lines(path):
+    assert lines_of(path) <= 600
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "flows").glob("[!_]*.py")), ids=relative)
+def test_a_flow_file_is_short_named_verb_noun_and_has_no_classes(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    assert lines_of(path) <= 120
+    assert re.fullmatch(r"[a-z]+_[a-z]+", path.stem)
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_module_is_a_junk_drawer(path):
+    assert path.stem not in {"util", "utils", "helper", "helpers", "common", "misc", "manager", "managers"}
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_has_no_clock_randomness_files_or_environment(name):
+    tree = ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+    imported = {
+        alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    imported |= {
+        (node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+    }
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+    assert imported & IMPURE_MODULES == set()
+    assert {call for call in calls if call == "open" or call.endswith((".now", ".utcnow", ".today"))} == set()
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if PACKAGE in path.parents], ids=relative)
+def test_settings_are_built_at_the_composition_roots_alone(path):
+    allowed = {"cli.py"}
+    builds = re.search(r"\bSettings\(\)", path.read_text(encoding="utf-8"))
+
+    assert not builds or path.name in allowed
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.name != "layout.py" and PACKAGE in path.parents], ids=relative
+)
+def test_object_keys_are_written_in_the_layout_alone(path):
+    assert not re.search(r'f"(datasets|models|evaluations|drift)/\{', path.read_text(encoding="utf-8"))
+
+
+def imports_of(*arguments: str) -> set[str]:
+    code = f"import sys; sys.argv = ['gateway-tuning', *{list(arguments)!r}]\n" + (
+        "import gateway_tuning.cli as c\ntry:\n    c.app()\nexcept SystemExit:\n    pass\n"
+        if arguments
+        else "import gateway_tuning\n"
+    )
+    code += "print('\\nMODULES', *sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    return {name.split(".")[0] for name in output.split("MODULES")[1].split()}
+
+
+HEAVY = {
+    "prefect",
+    "torch",
+    "spacy",
+    "presidio_analyzer",
+    "evidently",
+    "great_expectations",
+    "transformers",
+    "pandas",
+    "pyarrow",
+    "sqlalchemy",
+}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_importing_the_package_and_asking_for_help_load_nothing_heavy(arguments):
+    assert imports_of(*arguments) & HEAVY == set()
+
+
+def tracked_files() -> list[Path]:
+    output = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return [ROOT / name for name in output.splitlines() if (ROOT / name).is_file()]
+
+
+def test_no_tracked_file_names_a_machine_path_or_a_registry():
+    pattern = re.compile(
+        r"/(?:work|farm|root)/[a-z]|https?://[^ \"]*/simple/|files\.pythonhosted|download\.pytorch"
+    )
+    mine = Path(__file__)
+    found = [
+        relative(path)
+        for path in tracked_files()
+        if path != mine
+        and path.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ""}
+        and pattern.search(path.read_text(encoding="utf-8"))
+    ]
+
+    assert found == []

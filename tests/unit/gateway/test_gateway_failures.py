@@ -1,0 +1,125 @@
+import threading
+
+import httpx
+import openai
+import pytest
+
+from gateway_tuning.processes import free_port
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+def ask(client, **options):
+    return client.chat.completions.create(model="assistant", messages=MESSAGES, **options)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("500", 502, "status_500"),
+        ("401", 502, "status_401"),
+        ("400", 400, "status_400"),
+        ("429", 429, "status_429"),
+        ("half", 502, "invalid_json"),
+        ("drop", 502, "connection_lost"),
+        ("slow", 504, "timeout"),
+    ],
+)
+def test_a_failing_model_is_one_error_for_the_client_and_one_outcome(start_gateway, registry, upstream, case):
+    behaviour, status, code = case
+    registry.serve("v1", f"served-{behaviour}")
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(start_gateway(request_timeout_s=0.5).client())
+    assert (caught.value.status_code, caught.value.code) == (status, code)
+    assert caught.value.response.headers["x-gateway-model-version"] == "v1"
+    assert [(one.error, one.version_id) for one in registry.outcomes(1)] == [(code, "v1")]
+    assert len(upstream.requests) == 1  # nothing was tried again
+
+
+def test_a_mistake_of_the_client_keeps_the_models_words(start_gateway, registry):
+    registry.serve("v1", "served-400")
+    with pytest.raises(openai.BadRequestError, match="the model refuses"):
+        ask(start_gateway().client())
+
+
+def test_a_model_that_is_down_is_an_error_outcome(start_gateway, registry):
+    registry.serve("v1", "served-v1", base_url=f"http://127.0.0.1:{free_port()}/v1")
+    with pytest.raises(openai.InternalServerError):
+        ask(start_gateway().client())
+    assert registry.outcomes(1)[0].error == "unreachable"
+
+
+def test_a_stream_that_breaks_off_raises_in_the_client_and_is_an_error(start_gateway, registry):
+    registry.serve("v1", "served-cut")
+    words = []
+    with pytest.raises(openai.APIError, match="broke off"):
+        words.extend(chunk.choices[0].delta.content for chunk in ask(start_gateway().client(), stream=True))
+    assert registry.outcomes(1)[0].error == "cut_off"
+
+
+def test_a_stream_that_lasts_too_long_is_a_timeout(start_gateway, registry):
+    registry.serve("v1", "served-pause")
+    with pytest.raises(openai.APIError, match="in time"):
+        list(ask(start_gateway(request_timeout_s=0.5).client(), stream=True))
+    assert registry.outcomes(1)[0].error == "timeout"
+
+
+def test_a_client_that_leaves_a_stream_ends_it_at_the_model_too(start_gateway, registry, upstream):
+    registry.serve("v1", "served-pause")
+    body = {"model": "assistant", "messages": MESSAGES, "stream": True}
+    with httpx.stream("POST", f"{start_gateway().url}/v1/chat/completions", json=body) as reply:
+        next(reply.iter_lines())
+    assert registry.outcomes(1)[0].error == "interrupted"
+    assert upstream.cancelled.wait(10)
+
+
+def test_an_unreachable_store_leaves_the_gateway_serving_and_flagged(
+    start_gateway, registry, tmp_path, until
+):
+    gateway = start_gateway(outcome_limit=2)
+    client = gateway.client()
+
+    def health():
+        return httpx.get(f"{gateway.url}/healthz").json()
+
+    assert health()["status"] == "ok"
+    folder = tmp_path / "store"
+    folder.rename(tmp_path / "away")
+    registry.engine.dispose()  # the next connection finds no folder
+    until(lambda: health()["routes"]["error"])
+    for _ in range(3):
+        assert ask(client).choices[0].message.content == "answer of served-v1"
+    until(lambda: health()["outcomes"]["error"])
+    assert (health()["status"], health()["outcomes"]["pending"], health()["outcomes"]["lost"]) == (
+        "degraded",
+        2,
+        1,
+    )
+    rating = httpx.post(f"{gateway.url}/v1/answers/x/rating", json={"score": 1})
+    assert (rating.status_code, rating.json()["error"]["code"]) == (503, "store_unreachable")
+    (tmp_path / "away").rename(folder)
+    assert len(registry.outcomes(2)) == 2
+    until(lambda: health()["routes"]["error"] is None and health()["outcomes"]["error"] is None)
+    assert health()["outcomes"]["lost"] == 1  # a loss is never forgotten
+
+
+def test_outcomes_of_many_clients_at_once_are_all_stored(gateway, registry):
+    def visit():
+        client = gateway.client()
+        for _ in range(10):
+            ask(client)
+
+    threads = [threading.Thread(target=visit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(registry.outcomes(80)) == 80
+
+
+def test_outcomes_still_in_memory_are_written_when_the_gateway_stops(start_gateway, registry):
+    gateway = start_gateway(write_interval_s=60.0)
+    ask(gateway.client())
+    assert registry.outcomes() == []
+    gateway.stop()
+    assert len(registry.outcomes()) == 1
