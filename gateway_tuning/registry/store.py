@@ -90,10 +90,17 @@ class Registry:
         return Endpoint(row.base_url, row.served_model, row.extra_body, row.api_key_env)
 
 
+def alias(connection: sa.Connection, model: str, name: str) -> str | None:
+    """The version that the alias names, inside the caller's transaction."""
+    query = sa.select(aliases.c.version_id).where(aliases.c.model == model, aliases.c.alias == name)
+    found: str | None = connection.execute(query.with_for_update()).scalar_one_or_none()
+    return found
+
+
 def point_alias(
     connection: sa.Connection,
     model: str,
-    alias: str,
+    name: str,
     version_id: str | None,
     *,
     reason: str,
@@ -105,28 +112,24 @@ def point_alias(
     Raises:
         ConflictError: `expected` is given and the alias names another version.
     """
-    this_alias = (aliases.c.model == model, aliases.c.alias == alias)
-    current = connection.execute(
-        sa.select(aliases.c.version_id).where(*this_alias).with_for_update()
-    ).scalar_one_or_none()
+    this_alias = (aliases.c.model == model, aliases.c.alias == name)
+    current = alias(connection, model, name)
     if expected is not None and current != expected:
-        raise ConflictError(f"{model} {alias} names {current}, not {expected}; look again before you move it")
+        raise ConflictError(f"{model} {name} names {current}, not {expected}; nothing was changed, look again")
     if current == version_id:
         return
     if version_id is None:
         connection.execute(sa.delete(aliases).where(*this_alias))
     elif current is None:
         connection.execute(
-            sa.insert(aliases).values(model=model, alias=alias, version_id=version_id, updated_at=now)
+            sa.insert(aliases).values(model=model, alias=name, version_id=version_id, updated_at=now)
         )
     else:
         connection.execute(
             sa.update(aliases).where(*this_alias).values(version_id=version_id, updated_at=now)
         )
     connection.execute(
-        sa.insert(alias_history).values(
-            model=model, alias=alias, version_id=version_id, reason=reason, at=now
-        )
+        sa.insert(alias_history).values(model=model, alias=name, version_id=version_id, reason=reason, at=now)
     )
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError, NotFoundError
+from gateway_tuning.registry.model_version import CANDIDATE, STABLE
+from gateway_tuning.registry.store import alias, point_alias
 from gateway_tuning.rollout.canary import Canary, Decision, Failure, Freshness, advance, begin
 from gateway_tuning.rollout.judge import Metric, Statistics, Verdict, metrics
 from gateway_tuning.rollout.judge import judge as default_judge
 from gateway_tuning.rollout.outcomes import OutcomeStore
 from gateway_tuning.rollout.policy import CanaryPolicy
-from gateway_tuning.storage.database import alias_history, aliases, canaries, canary_looks, reading
+from gateway_tuning.storage.database import canaries, canary_looks, reading
 
 Judge = Callable[[Statistics, CanaryPolicy, tuple[Metric, ...]], Verdict]
 
@@ -108,7 +110,7 @@ class CanaryStore:
         """
         with reading(self._engine) as connection:
             before = _get(connection, canary_id)
-            stable = _alias(connection, before.model, "stable")
+            stable = alias(connection, before.model, STABLE)
         if before.state == "running":
             statistics, freshness = self._outcomes.arm_statistics(
                 canary_id, failed_request_seconds=before.policy.failed_request_seconds
@@ -128,10 +130,8 @@ class CanaryStore:
             connection.execute(
                 sa.insert(canary_looks).values(_look_row(before, after, decision, findings, now))
             )
-            if after.state == "promoted":
-                _promote(connection, after, now)
-            elif after.state != "running":
-                _remove_candidate(connection, after, f"canary {after.id} ended {after.state}", now)
+            if after.state != "running":
+                _end(connection, after, now)
 
 
 def _find_out(canary: Canary, stable: str | None, statistics: Statistics, judge: Judge) -> Verdict | Failure:
@@ -161,47 +161,29 @@ def _swap(connection: sa.Connection, before: Canary, after: Canary) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
-def _promote(connection: sa.Connection, canary: Canary, now: datetime) -> None:
-    moved = connection.execute(
-        sa.update(aliases)
-        .where(
-            aliases.c.model == canary.model,
-            aliases.c.alias == "stable",
-            aliases.c.version_id == canary.control,
+def _end(connection: sa.Connection, canary: Canary, now: datetime) -> None:
+    """Move the aliases with the canary's end. Raises ConflictError when `stable` left the control meanwhile."""
+    reason = f"canary {canary.id} ended {canary.state}"
+    if canary.state == "promoted":
+        point_alias(
+            connection,
+            canary.model,
+            STABLE,
+            canary.candidate,
+            reason=reason,
+            now=now,
+            expected=canary.control,
         )
-        .values(version_id=canary.candidate, updated_at=now)
-    )
-    if moved.rowcount != 1:
-        raise ConflictError(
-            f"alias stable of {canary.model} left {canary.control} during the look; nothing was changed, look again"
-        )
-    reason = f"canary {canary.id} promoted {canary.candidate}"
-    connection.execute(
-        sa.insert(alias_history).values(
-            model=canary.model, alias="stable", version_id=canary.candidate, reason=reason, at=now
-        )
-    )
-    _remove_candidate(connection, canary, reason, now)
-
-
-def _remove_candidate(connection: sa.Connection, canary: Canary, reason: str, now: datetime) -> None:
-    removed = connection.execute(
-        sa.delete(aliases).where(
-            aliases.c.model == canary.model,
-            aliases.c.alias == "candidate",
-            aliases.c.version_id == canary.candidate,  # a newer candidate is none of this canary's business
-        )
-    )
-    if removed.rowcount:
-        connection.execute(
-            sa.insert(alias_history).values(model=canary.model, alias="candidate", reason=reason, at=now)
-        )
+    if (
+        alias(connection, canary.model, CANDIDATE) == canary.candidate
+    ):  # a newer candidate is none of its business
+        point_alias(connection, canary.model, CANDIDATE, None, reason=reason, now=now)
 
 
 def _refuse_unfit(connection: sa.Connection, canary: Canary) -> None:
     if canary.candidate == canary.control:
         raise ConflictError(f"Canary {canary.id} compares {canary.control} with itself")
-    stable = _alias(connection, canary.model, "stable")
+    stable = alias(connection, canary.model, STABLE)
     if stable != canary.control:
         raise ConflictError(
             f"Canary {canary.id} wants {canary.control} as control, but alias stable of {canary.model} "
@@ -256,12 +238,6 @@ def _get(connection: sa.Connection, canary_id: str) -> Canary:
     if canary is None:
         raise NotFoundError(f"No canary {canary_id}: start one first")
     return canary
-
-
-def _alias(connection: sa.Connection, model: str, alias: str) -> str | None:
-    query = sa.select(aliases.c.version_id).where(aliases.c.model == model, aliases.c.alias == alias)
-    version: str | None = connection.execute(query).scalar_one_or_none()
-    return version
 
 
 def _pinned(canary: Canary) -> tuple[str, str, str, CanaryPolicy]:

@@ -16,7 +16,9 @@ class GateOutcome(StrEnum):
 class GatePolicy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_examples: int = Field(20, ge=2, description="Held-out examples that both models must have answered for")
+    min_examples: int = Field(
+        20, ge=2, description="Held-out examples that both models must have answered for"
+    )
     min_improvement: float = Field(
         0.0, ge=-1, le=1, description="The interval of the difference in similarity must lie above this"
     )
@@ -61,10 +63,15 @@ def decide(evidence: Evidence, policy: GatePolicy) -> GateDecision:
 def _quality(evidence: Evidence, policy: GatePolicy) -> tuple[GateOutcome, str]:
     difference, low, high = evidence.difference, evidence.low, evidence.high
     if evidence.examples < policy.min_examples:
-        return GateOutcome.INCONCLUSIVE, f"{evidence.examples} held-out examples, {policy.min_examples} needed"
+        return (
+            GateOutcome.INCONCLUSIVE,
+            f"{evidence.examples} held-out examples, {policy.min_examples} needed",
+        )
     if difference is None or low is None or high is None:
         return GateOutcome.ERROR, "the difference in similarity has no interval"
-    figures = f"similarity {difference:+.3f} (interval {low:+.3f} to {high:+.3f}, on {evidence.examples} examples)"
+    figures = (
+        f"similarity {difference:+.3f} (interval {low:+.3f} to {high:+.3f}, on {evidence.examples} examples)"
+    )
     if low > policy.min_improvement:
         return GateOutcome.PASS, f"better than {policy.min_improvement:+.3f}: {figures}"
     if high <= policy.min_improvement:
