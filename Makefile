@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast lint format types architecture clean
+.PHONY: setup demo test test-fast lint format types architecture constraints clean
 
 setup: $(READY)
 
@@ -41,6 +41,13 @@ types: setup
 
 architecture: setup
 	$(BIN)/lint-imports
+
+# Local builds (+cpu) and this project itself are no business of other machines.
+constraints: setup
+	$(BIN)/pip-compile --quiet --upgrade --extra all --extra dev --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o constraints.txt pyproject.toml
+	sed -i -e '/ @ file:/d' -e 's/+[a-z0-9.]*$$//' constraints.txt
+	sed -i '1i # Written by `make constraints`: one tested set of versions inside the bounds of pyproject.toml.' constraints.txt
 
 clean:
 	rm -rf $(VENV) var dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

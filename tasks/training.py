@@ -90,7 +90,7 @@ def register_version(key: str, model: str) -> StageResult:
 def _wait(provider: Provider, job: TuningJob, files: TrainingFiles, poll_seconds: float) -> ProviderJob:
     progress = create_progress_artifact(0.0, key="training", description=f"job {job.key[:12]}")
     seen = _submit(provider, job, files)
-    submissions, message = 1, ""
+    submissions, told = 1, ""
     while not seen.status.is_terminal:
         time.sleep(poll_seconds)
         seen = provider.poll(seen.id)
@@ -99,12 +99,19 @@ def _wait(provider: Provider, job: TuningJob, files: TrainingFiles, poll_seconds
             # A local worker that died waits for someone to resume it; a cloud queue finds its job by the key.
             seen = _submit(provider, job, files)
             submissions += 1
-        if seen.message != message:
-            message = seen.message
-            logger.info("%s", message, extra={"progress": seen.progress})
+        if _told(seen) != told:
+            told = _told(seen)
+            logger.info("%s", told)
         if seen.progress is not None:
             update_progress_artifact(progress, seen.progress * 100)  # type: ignore[arg-type] # sync call gives the id
     return seen
+
+
+def _told(seen: ProviderJob) -> str:
+    """What a person wants to hear: the provider's word and each tenth of the way."""
+    if not seen.progress:
+        return seen.message
+    return f"{seen.message}, {10 * int(10 * seen.progress)} % of the steps"
 
 
 def _submit(provider: Provider, job: TuningJob, files: TrainingFiles) -> ProviderJob:

@@ -1,0 +1,150 @@
+"""kill -9 at every stage boundary and in mid-training; each next run goes on, and the last one finishes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from gateway_tuning.storage.database import metadata, open_database, reading
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+RECORDS = 260
+STEPS = 14
+
+
+class Demo:
+    """`gateway-tuning demo` on a shorter sample, as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.feedback = folder / "feedback.jsonl"
+        lines = (ROOT / "examples" / "feedback.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        self.feedback.write_text("".join(lines[:RECORDS]), encoding="utf-8")
+
+    @property
+    def home(self) -> Path:
+        (home,) = (self.folder / "demo" / "runs").iterdir()
+        return home
+
+    def steps(self) -> int:
+        """Training steps done so far, over all attempts."""
+        logs = list((self.folder / "demo").glob("runs/*/jobs/*/progress.jsonl"))
+        events = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+        return max((event.get("step", 0) for event in events), default=0)
+
+    def run(self, kill_when: Callable[[str], bool] | None = None) -> str:
+        """Run to the end, or until `kill_when(output)`; returns the output."""
+        log = self.folder / "output.log"
+        arguments = ["demo", str(self.feedback), "--folder", str(self.folder / "demo"), "--max-steps", str(STEPS)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gateway_tuning.cli", *arguments], cwd=ROOT, stdout=output, stderr=output
+            )
+            while process.poll() is None:
+                if kill_when is not None and kill_when(log.read_text(encoding="utf-8")):
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    return log.read_text(encoding="utf-8")
+                time.sleep(0.02)
+        text = log.read_text(encoding="utf-8")
+        assert kill_when is None, f"the run ended before it could be killed:\n{text[-3000:]}"
+        assert process.returncode == 0, text[-3000:]
+        return text
+
+
+@pytest.fixture
+def prefect_server(tmp_path) -> Iterator[str]:
+    """One server for all attempts: starting it anew each time would only make the test longer."""
+    code = (
+        "import sys, pathlib\n"
+        "from deployments.embedded_server import embedded_server\n"
+        "with embedded_server(pathlib.Path(sys.argv[1])) as url:\n"
+        "    print(url, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "prefect")],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    process.stdin.close()
+    process.wait(30)
+
+
+def says(text: str) -> Callable[[str], bool]:
+    return lambda output: text in output
+
+
+def test_a_demo_that_is_killed_everywhere_trains_once_and_ends_with_one_dataset(
+    tmp_path, prefect_server, monkeypatch
+):
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    demo = Demo(tmp_path)
+    moments: list[Callable[[str], bool]] = [
+        says("cycle "),  # after the import
+        says("dataset: started"),
+        says("dataset: ds-"),
+        says("train: started"),
+        lambda _output: demo.steps() >= 4,
+        lambda _output: demo.steps() >= 9,
+        says("train: assistant@"),
+        says("evaluate: started"),
+        says("evaluate: eval-"),
+        says("drift: drift-"),
+        says("gate: "),
+        says("canary: canary-"),
+        says("simulated requests"),
+        says("look 2"),
+    ]
+    outputs = [demo.run(kill_when=moment) for moment in moments]
+    outputs.append(demo.run())
+
+    engine = open_database(f"sqlite:///{demo.home / 'gateway-tuning.db'}")
+    with reading(engine) as connection:
+        rows = {
+            name: connection.execute(sa.select(metadata.tables[name])).mappings().all()
+            for name in ("datasets", "tuning_jobs", "model_versions", "evaluations", "canaries", "cycles", "feedback")
+        }
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    datasets_named = {word for output in outputs for word in output.split() if word.startswith("ds-")}
+
+    assert [len(rows[name]) for name in ("datasets", "tuning_jobs", "evaluations", "canaries", "cycles")] == [1] * 5
+    assert rows["tuning_jobs"][0]["status"] == "succeeded"
+    assert len(rows["model_versions"]) == 2  # the base model and one candidate
+    assert len({row["id"] for row in rows["feedback"]}) == len(rows["feedback"])
+    assert {name.rstrip(":,") for name in datasets_named} == {summary["dataset"]["id"]}
+    assert started_trainings(demo) == 1
+    assert summary["status"] == "finished"
+    assert no_process_left(demo.home)
+
+
+def started_trainings(demo: Demo) -> int:
+    (log,) = demo.home.glob("jobs/*/progress.jsonl")
+    return sum(json.loads(line).get("event") == "started" for line in log.read_text().splitlines())
+
+
+def no_process_left(home: Path) -> bool:
+    """Servers and trainers of killed runs end with their parents."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        found = subprocess.run(["pgrep", "-f", str(home)], capture_output=True, text=True, check=False).stdout
+        if not found.strip():
+            return True
+        time.sleep(0.5)
+    return False
