@@ -105,7 +105,7 @@ def serve_gateway(
 @app.command()
 @told
 def serve_local(model: Annotated[str, typer.Argument(help="Model behind the gateway")] = "assistant") -> None:
-    """Serve a model's locally tuned versions, and tell the gateway where they answer."""
+    """Serve a model's stable and candidate versions from this machine, and tell the gateway where they answer."""
     import signal
 
     from gateway_tuning.registry.store import Registry
@@ -118,9 +118,10 @@ def serve_local(model: Annotated[str, typer.Argument(help="Model behind the gate
             "Set GATEWAY_TUNING_LOCAL_SERVER_KEY to a secret of your own, here and for the gateway"
         )
     registry = Registry(_store(settings))
-    versions = [version for version in registry.versions(model) if version.provider == LOCAL_PROVIDER]
+    named = [registry.get(version_id) for version_id in sorted(set(registry.aliases(model).values()))]
+    versions = [version for version in named if version.provider == LOCAL_PROVIDER]
     if not versions:
-        raise ConfigurationError(f"{model} has no locally tuned version yet; run a tuning cycle first")
+        raise ConfigurationError(f"{model} has no local version as stable or candidate; run a tuning cycle first")
     objects = ObjectStore(settings.resolved_object_storage_url)
     with open_endpoints(versions, registry=registry, objects=objects, settings=settings) as endpoints:
         for version_id, endpoint in endpoints.items():

@@ -22,7 +22,8 @@ def open_endpoints(
 ) -> Iterator[dict[str, Endpoint]]:
     """Endpoints by version id, good until the block ends.
 
-    The versions of the local provider share one server, so that comparing them is fair.
+    Each version of the local provider gets a server of its own: in a shared one, requests for different adapters
+    are never batched together and the rarer adapter waits for the other, which would be taken for its latency.
 
     Raises:
         NotFoundError: a provider's version has no endpoint in the registry.
@@ -35,35 +36,35 @@ def open_endpoints(
         if version.provider != LOCAL_PROVIDER
     }
     with ExitStack() as stack:
-        if local:
-            found |= stack.enter_context(_serve_local(local, objects, settings))
+        key = _share_key(settings) if local else ""
+        for version in local:
+            found[version.id] = stack.enter_context(_serve_local(version, key, objects, settings))
         yield found
 
 
 @contextmanager
 def _serve_local(
-    versions: Sequence[ModelVersion], objects: ObjectStore, settings: Settings
-) -> Iterator[dict[str, Endpoint]]:
-    from gateway_tuning.training.local import server
+    version: ModelVersion, key: str, objects: ObjectStore, settings: Settings
+) -> Iterator[Endpoint]:
+    from gateway_tuning.training.local.server import serve_local
     from gateway_tuning.training.local.weights import BASE_MODEL, packaged_gguf
 
-    for version in versions:
-        if version.base_model != BASE_MODEL:
-            raise ConfigurationError(
-                f"{version.id} is based on {version.base_model}; only {BASE_MODEL} is packaged"
-            )
-    adapters = {
-        version.id: _adapter(version, objects, settings.cache_dir) for version in versions if version.files
-    }
-    key = os.environ.get(server.KEY_ENV) or _local_key(settings) or server.random_key()
-    # Endpoints name the variable, never the key; this process and the children it starts read it from there.
-    os.environ[server.KEY_ENV] = key
-    with server.serve_local(
-        adapters, base_gguf=packaged_gguf(), api_key=key, log=settings.home / "logs" / "local-server.log"
-    ) as running:
-        yield {
-            version.id: running.endpoints[version.id if version.files else BASE_MODEL] for version in versions
-        }
+    if version.base_model != BASE_MODEL:
+        raise ConfigurationError(f"{version.id} is based on {version.base_model}; only {BASE_MODEL} is packaged")
+    adapters = {version.id: _adapter(version, objects, settings.cache_dir)} if version.files else {}
+    log = settings.home / "logs" / f"{version.id.replace('/', '_')}.log"
+    with serve_local(adapters, base_gguf=packaged_gguf(), api_key=key, log=log) as running:
+        yield running.endpoints[version.id if version.files else BASE_MODEL]
+
+
+def _share_key(settings: Settings) -> str:
+    """The key of the local servers. Endpoints name its variable; this process and its children read it there."""
+    from gateway_tuning.training.local.server import KEY_ENV, random_key
+
+    given = settings.local_server_key.get_secret_value() if settings.local_server_key else None
+    key = os.environ.get(KEY_ENV) or given or random_key()
+    os.environ[KEY_ENV] = key
+    return key
 
 
 def _adapter(version: ModelVersion, objects: ObjectStore, cache_dir: Path) -> Path:
@@ -71,7 +72,3 @@ def _adapter(version: ModelVersion, objects: ObjectStore, cache_dir: Path) -> Pa
     if file is None:
         raise ConfigurationError(f"{version.id} has no {ADAPTER_FILE}; train it again to get one")
     return objects.download(file.key, cache_dir / "adapters" / f"{file.sha256}.gguf", sha256=file.sha256)
-
-
-def _local_key(settings: Settings) -> str | None:
-    return settings.local_server_key.get_secret_value() if settings.local_server_key else None
