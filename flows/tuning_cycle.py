@@ -37,6 +37,8 @@ def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:
             return finish_cycle(cycle.id, CycleOutcome.TOO_FEW_EXAMPLES, missing)
 
         candidate = run("train", train_model, dataset.id, plan.model, plan.training)
+        if candidate.id == cycle.incumbent:
+            return finish_cycle(cycle.id, CycleOutcome.UNCHANGED, ("the candidate is the stable version",))
         evaluation = run(
             "evaluate", evaluate_model, candidate.id, cycle.incumbent, dataset.id, plan.evaluation
         )

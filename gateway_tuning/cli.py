@@ -121,7 +121,9 @@ def serve_local(model: Annotated[str, typer.Argument(help="Model behind the gate
     named = [registry.get(version_id) for version_id in sorted(set(registry.aliases(model).values()))]
     versions = [version for version in named if version.provider == LOCAL_PROVIDER]
     if not versions:
-        raise ConfigurationError(f"{model} has no local version as stable or candidate; run a tuning cycle first")
+        raise ConfigurationError(
+            f"{model} has no local version as stable or candidate; run a tuning cycle first"
+        )
     objects = ObjectStore(settings.resolved_object_storage_url)
     with open_endpoints(versions, registry=registry, objects=objects, settings=settings) as endpoints:
         for version_id, endpoint in endpoints.items():
@@ -159,9 +161,7 @@ def import_feedback(
         missed = [item for item in report.expectations["expectations"] if not item["success"]]
         typer.echo(f"Batch expectations: {len(missed)} of {len(report.expectations['expectations'])} not met")
         for item in missed:
-            typer.echo(
-                f"  {item['severity']}: {item['name']} {item['column'] or ''}: {item['observed']}"
-            )
+            typer.echo(f"  {item['severity']}: {item['name']} {item['column'] or ''}: {item['observed']}")
 
 
 @feedback_app.command("quarantine")

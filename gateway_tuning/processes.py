@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
-def spawn(module: str, args: list[str], *, log: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def spawn(
+    module: str, args: list[str], *, log: Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start `python -m module args` with its output in `log`; it should call `when_parent_ends`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:

@@ -50,7 +50,9 @@ def _serve_local(
     from gateway_tuning.training.local.weights import BASE_MODEL, packaged_gguf
 
     if version.base_model != BASE_MODEL:
-        raise ConfigurationError(f"{version.id} is based on {version.base_model}; only {BASE_MODEL} is packaged")
+        raise ConfigurationError(
+            f"{version.id} is based on {version.base_model}; only {BASE_MODEL} is packaged"
+        )
     adapters = {version.id: _adapter(version, objects, settings.cache_dir)} if version.files else {}
     log = settings.home / "logs" / f"{version.id.replace('/', '_')}.log"
     with serve_local(adapters, base_gguf=packaged_gguf(), api_key=key, log=log) as running:

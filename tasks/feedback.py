@@ -19,6 +19,10 @@ def import_feedback(path: Path, mapping_path: Path | None, tenant: str) -> Stage
     """Read, map, validate and store a file or folder. Importing it again adds nothing."""
     mapping = load_mapping(mapping_path) if mapping_path else None
     report = import_file(path, mapping, runtime().feedback, tenant=tenant, now=now())
+    logger.info(
+        "import: %d rows, %d imported, %d known already, %d quarantined",
+        report.read, report.imported, report.duplicates, report.quarantined,
+    )  # fmt: skip
     create_markdown_artifact(_markdown(report, path), key="feedback-import", description=path.name)
     return StageResult(
         id=report.batch_id,

@@ -23,7 +23,7 @@ def report_cycle(
     *,
     title: str = "Tuning cycle",
     feedback: StageResult | None = None,
-    more_seconds: dict[str, float] | None = None,
+    import_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Write `summary.json` and `report.html` into the folder and return the summary."""
     rt = runtime()
@@ -37,11 +37,12 @@ def report_cycle(
         candidate=rt.registry.get(ids["train"]) if "train" in ids else None,
         canary=rt.canaries.get(ids["canary"]) if "canary" in ids else None,
         looks=rt.canaries.looks(ids["canary"]) if "canary" in ids else (),
-        more_seconds=more_seconds,
+        import_seconds=import_seconds,
     )
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-    _replace(folder / "report.html", render_html(summary, title=title))
+    samples = rt.evaluations.get(ids["evaluate"]).result if "evaluate" in ids else None
+    _replace(folder / "report.html", render_html(summary, title=title, samples=samples))
     create_markdown_artifact(f"# {verdict(summary)}", key="cycle", description=cycle_id)
     return summary
 

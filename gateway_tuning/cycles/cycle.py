@@ -25,6 +25,7 @@ class CycleOutcome(StrEnum):
     ROLLED_BACK = "rolled_back"
     INCONCLUSIVE = "inconclusive"
     REJECTED = "rejected"  # the gate did not pass
+    UNCHANGED = "unchanged"  # training gave the version that is stable already
     TOO_FEW_EXAMPLES = "too_few_examples"
     ABANDONED = "abandoned"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway_tuning.cycles.cycle import Cycle, Stage, StageResult
 from gateway_tuning.datasets.manifest import Manifest
+from gateway_tuning.datasets.splits import SPLITS
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.rollout.canary import Canary
 from gateway_tuning.rollout.canary_store import Look
@@ -22,7 +23,7 @@ def summarize(
     candidate: ModelVersion | None = None,
     canary: Canary | None = None,
     looks: Sequence[Look] = (),
-    more_seconds: Mapping[str, float] | None = None,
+    import_seconds: float | None = None,
 ) -> dict[str, Any]:
     """JSON-able. A part that the cycle did not reach is None; `seconds` is by stage, in order."""
     return {
@@ -38,9 +39,19 @@ def summarize(
         "drift": _drift(stages.get("drift")),
         "gate": _gate(stages.get("gate")),
         "canary": _canary(canary, looks),
-        "seconds": {name: round(stage.seconds, 1) for name, stage in stages.items()}
-        | {name: round(seconds, 1) for name, seconds in (more_seconds or {}).items()},
+        "seconds": _seconds(stages, canary, import_seconds),
     }
+
+
+def _seconds(
+    stages: Mapping[str, Stage], canary: Canary | None, import_seconds: float | None
+) -> dict[str, float]:
+    """Wall time by stage, in order. A canary lasts from its start to its end, pauses included."""
+    seconds = {} if import_seconds is None else {"import": import_seconds}
+    seconds |= {name: stage.seconds for name, stage in stages.items()}
+    if canary is not None and canary.finished_at is not None:
+        seconds["canary"] = (canary.finished_at - canary.started_at).total_seconds()
+    return {name: round(value, 1) for name, value in seconds.items()}
 
 
 def _feedback(result: StageResult | None) -> dict[str, Any] | None:
@@ -64,7 +75,9 @@ def _feedback(result: StageResult | None) -> dict[str, Any] | None:
 def _dataset(manifest: Manifest | None) -> dict[str, Any] | None:
     if manifest is None:
         return None
-    return {"id": manifest.dataset_id} | manifest.counts.model_dump()
+    counts = manifest.counts.model_dump()
+    by_split = {split: counts["examples"][split] for split in SPLITS}
+    return {"id": manifest.dataset_id} | counts | {"examples": by_split}
 
 
 def _training(candidate: ModelVersion | None) -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.storage.database import drift_reports, first_insert_wins, reading
 
-
 OLDER_HALF = "older half of "
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from gateway_tuning.evaluation.result import EvaluationResult, SystemScores
 from gateway_tuning.evaluation.statistics import Difference
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _ROW = 52  # height of a row of the plot, in pixels
 _UNKNOWN = "unknown"
 
@@ -58,7 +58,7 @@ def render_markdown(result: EvaluationResult, *, title: str = "Evaluation") -> s
 @cache
 def report_css() -> Markup:
     """The style sheet of all reports, to stand inside a `<style>` element."""
-    return Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
+    return Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
 
 
 def interval_svg(rows: Sequence[tuple[str, Difference]]) -> Markup:
@@ -161,5 +161,5 @@ def _table(result: EvaluationResult) -> list[tuple[str, str, str]]:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

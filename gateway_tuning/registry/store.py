@@ -115,7 +115,9 @@ def point_alias(
     this_alias = (aliases.c.model == model, aliases.c.alias == name)
     current = alias(connection, model, name)
     if expected is not None and current != expected:
-        raise ConflictError(f"{model} {name} names {current}, not {expected}; nothing was changed, look again")
+        raise ConflictError(
+            f"{model} {name} names {current}, not {expected}; nothing was changed, look again"
+        )
     if current == version_id:
         return
     if version_id is None:

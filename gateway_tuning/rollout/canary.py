@@ -135,7 +135,8 @@ def _abort(
     else:
         harmed = [result.name for result in findings.results if result.status == "harmed"]
         if harmed:
-            return Decision("roll_back", (f"the canary is worse in {', '.join(harmed)}", *findings.reasons))
+            names = ", ".join(harmed).replace("_", " ")
+            return Decision("roll_back", (f"the canary is worse in {names}", *findings.reasons))
     if _silence(canary, freshness, now) and freshness.control_users_since >= SILENT_USERS:
         silent = (
             f"no outcome of the canary for {canary.policy.stale_seconds:g} s while "

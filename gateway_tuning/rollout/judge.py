@@ -1,8 +1,9 @@
 """Is the canary worse than the control? Pure: the same statistics give the same verdict.
 
 Every metric is turned into harm, canary minus control with positive meaning worse, and gets a confidence
-sequence. Its lower side, shared out over the metrics, says harmed; its upper side, each metric by itself because
-all of them must hold, says non-inferior. The displayed score decides nothing.
+sequence. Its lower side, shared out over the metrics, says harmed where the estimate lies beyond the margin too;
+its upper side, each metric by itself because all of them must hold, says non-inferior. The displayed score decides
+nothing.
 """
 
 import math
@@ -147,7 +148,7 @@ def _result(
     return MetricResult(
         name=metric.name,
         role=metric.role,
-        status=_status(low, high, metric, users),
+        status=_status(harm.value, low, high, metric, users),
         margin=metric.margin,
         weight=metric.weight,
         canary_users=canary.users,
@@ -168,8 +169,9 @@ def _harm(metric: Metric, canary_minus_control: Mean) -> Mean:
     return Mean(value, canary_minus_control.variance, canary_minus_control.freedom)
 
 
-def _status(low: float, high: float, metric: Metric, users: int) -> Status:
-    if low > 0.0:
+def _status(harm: float, low: float, high: float, metric: Metric, users: int) -> Status:
+    # Harm inside the margin is acceptable by the owner's word, however surely it is there.
+    if low > 0.0 and harm > metric.margin:
         return "harmed"
     return "non_inferior" if high < metric.margin and users >= metric.fewest_users else "undecided"
 
@@ -188,12 +190,13 @@ def _score(results: tuple[MetricResult, ...]) -> float | None:
 
 
 def _sentence(result: MetricResult) -> str:
+    name = result.name.replace("_", " ")
     users = f"{result.canary_users} and {result.control_users} users"
     if result.harm is None or result.low is None or result.high is None:
-        return f"{result.name}: no data ({users}, {FEWEST_USERS} are needed in each arm)"
+        return f"{name}: no data ({users}, {FEWEST_USERS} are needed in each arm)"
     word = {"non_inferior": "not worse than the margin allows"}.get(result.status, result.status)
     return (
-        f"{result.name}: {word}; {result.canary:.4g} on the canary, {result.control:.4g} on the control "
+        f"{name}: {word}; {result.canary:.4g} on the canary, {result.control:.4g} on the control "
         f"({users}); harm {result.harm:+.4f}, between {result.low:+.4f} and {result.high:+.4f}, "
         f"margin {result.margin:.4f}"
     )

@@ -44,10 +44,20 @@ class Demo:
     def run(self, kill_when: Callable[[str], bool] | None = None) -> str:
         """Run to the end, or until `kill_when(output)`; returns the output."""
         log = self.folder / "output.log"
-        arguments = ["demo", str(self.feedback), "--folder", str(self.folder / "demo"), "--max-steps", str(STEPS)]
+        arguments = [
+            "demo",
+            str(self.feedback),
+            "--folder",
+            str(self.folder / "demo"),
+            "--max-steps",
+            str(STEPS),
+        ]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gateway_tuning.cli", *arguments], cwd=ROOT, stdout=output, stderr=output
+                [sys.executable, "-m", "gateway_tuning.cli", *arguments],
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
             )
             while process.poll() is None:
                 if kill_when is not None and kill_when(log.read_text(encoding="utf-8")):
@@ -119,12 +129,22 @@ def test_a_demo_that_is_killed_everywhere_trains_once_and_ends_with_one_dataset(
     with reading(engine) as connection:
         rows = {
             name: connection.execute(sa.select(metadata.tables[name])).mappings().all()
-            for name in ("datasets", "tuning_jobs", "model_versions", "evaluations", "canaries", "cycles", "feedback")
+            for name in (
+                "datasets",
+                "tuning_jobs",
+                "model_versions",
+                "evaluations",
+                "canaries",
+                "cycles",
+                "feedback",
+            )
         }
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     datasets_named = {word for output in outputs for word in output.split() if word.startswith("ds-")}
 
-    assert [len(rows[name]) for name in ("datasets", "tuning_jobs", "evaluations", "canaries", "cycles")] == [1] * 5
+    assert [len(rows[name]) for name in ("datasets", "tuning_jobs", "evaluations", "canaries", "cycles")] == [
+        1
+    ] * 5
     assert rows["tuning_jobs"][0]["status"] == "succeeded"
     assert len(rows["model_versions"]) == 2  # the base model and one candidate
     assert len({row["id"] for row in rows["feedback"]}) == len(rows["feedback"])

@@ -72,6 +72,13 @@ def test_more_errors_and_longer_latencies_are_harm():
     assert slow.harm == pytest.approx(math.log(2.5))
 
 
+def test_harm_that_is_certain_but_inside_the_margin_is_no_reason_to_abort():
+    slow = result(verdict(latency=(latencies(20_000, 1050), latencies(20_000, 1000))), "latency")
+    assert slow.low > 0
+    assert slow.harm < slow.margin
+    assert slow.status != "harmed"
+
+
 def test_few_users_leave_it_undecided_and_hardly_any_are_no_data():
     few = result(verdict(user_feedback=(shares(20, 10), shares(20, 10))), "user_feedback")
     hardly = result(verdict(user_feedback=(shares(4, 4), shares(200, 10))), "user_feedback")

@@ -79,11 +79,11 @@ def test_a_request_that_names_no_adapter_gets_the_base_model(server, ask):
 
 @pytest.mark.slow
 def test_the_server_asks_for_its_key_and_invites_no_web_page(server):
-    request = urllib.request.Request(  # noqa: S310 - loopback
+    request = urllib.request.Request(
         f"{server.base_url}/chat/completions", data=b"{}", headers={"Origin": "http://elsewhere.example"}
     )
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        urllib.request.urlopen(request)  # noqa: S310 - loopback
+        urllib.request.urlopen(request)
     assert refusal.value.code == 401
     assert refusal.value.headers.get("Access-Control-Allow-Origin", "") == ""
 
