@@ -55,7 +55,7 @@ def run(feedback: Path, mapping: Path | None, folder: Path, max_steps: int | Non
     os.environ["GATEWAY_TUNING_HOME"] = str(home)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
     os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
-    console.print(f"[bold]Tuning demo[/bold] on {feedback}, in {home}")
+    console.print(f"[bold]Tuning demo[/bold] on {feedback}, in {home}", soft_wrap=True)
     started = time.monotonic()
     with embedded_server(home / "prefect"):
         from prefect.logging.handlers import APILogWorker
@@ -94,10 +94,8 @@ class Progress(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         style = "bold" if hasattr(record, "stage") else "dim"
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        console.print(f"[dim]{clock}[/dim] ", end="")
-        console.print(
-            record.getMessage(), style="yellow" if record.levelno >= logging.WARNING else style, markup=False
-        )
+        style = "yellow" if record.levelno >= logging.WARNING else style
+        console.print(f"{clock} {record.getMessage()}", style=style, markup=False, soft_wrap=True)
 
 
 def show(summary: dict[str, Any], folder: Path, more_seconds: dict[str, float], total: float) -> None:
@@ -111,7 +109,7 @@ def show(summary: dict[str, Any], folder: Path, more_seconds: dict[str, float], 
     table.add_row("", f"{total:.0f} in all, this time")
     console.print()
     console.print(table)
-    console.print(f"\n{folder / 'report.html'}\n{folder / 'summary.json'}")
+    console.print(f"\n{folder / 'report.html'}\n{folder / 'summary.json'}", soft_wrap=True)
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -51,7 +51,8 @@ def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings
             StoredDriftReport(identity, dataset_id, reference_id, asdict(report), created_at=now())
         )
     detail = {name: known.result[name] for name in ("state", "reasons", "metrics", "score")}
-    return StageResult(id=identity, detail=detail | {"reference": reference_id})
+    reference_label = known.result["reference"] or "nothing: there is no earlier feedback"
+    return StageResult(id=identity, detail=detail | {"reference": reference_label})
 
 
 def _halves(examples: Sequence[Example], dataset_id: str) -> tuple[Window | None, Window]:

@@ -11,7 +11,13 @@ from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
 from gateway_tuning.errors import ProviderError, ProviderUnavailableError
-from gateway_tuning.registry.model_version import CANDIDATE, ModelVersion, StoredFile, tuned_version_id
+from gateway_tuning.registry.model_version import (
+    CANDIDATE,
+    STABLE,
+    ModelVersion,
+    StoredFile,
+    tuned_version_id,
+)
 from gateway_tuning.storage import layout
 from gateway_tuning.training import catalog
 from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TuningSpec
@@ -82,7 +88,8 @@ def register_version(key: str, model: str) -> StageResult:
             hyperparameters=job.spec.hyperparameters,
         )
     )
-    rt.registry.point(model, CANDIDATE, version.id, reason=f"trained by job {key[:12]}", now=now())
+    if rt.registry.aliases(model).get(STABLE) != version.id:
+        rt.registry.point(model, CANDIDATE, version.id, reason=f"trained by job {key[:12]}", now=now())
     create_markdown_artifact(_markdown(version), key="model-version", description=version.id)
     return StageResult(id=version.id, detail={"metrics": version.metrics, "job": key})
 

@@ -39,7 +39,7 @@ def test_imported_feedback_is_counted_and_what_is_wrong_is_listed_with_its_reaso
 
 
 @pytest.mark.parametrize(
-    "command", [["datasets"], ["jobs"], ["models"], ["cycles", "list"], ["canary", "status"]]
+    "command", [["datasets"], ["jobs", "list"], ["models"], ["cycles", "list"], ["canary", "status"]]
 )
 def test_an_empty_store_lists_nothing_and_is_no_error(run, command):
     assert run(*command).exit_code == 0
@@ -55,6 +55,7 @@ def test_the_known_providers_are_listed(run):
         (["feedback", "import", "nowhere.jsonl"], "nowhere.jsonl"),
         (["cycles", "show", "c9"], "No cycle c9"),
         (["cycles", "abandon", "c9"], "No cycle c9"),
+        (["jobs", "cancel", "j9"], "0 jobs begin with"),
         (["serve-local", "assistant"], "GATEWAY_TUNING_LOCAL_SERVER_KEY"),
     ],
 )

@@ -1,0 +1,27 @@
+"""The command line. Each command imports what it needs, so that `--help` answers at once."""
+
+from typing import Annotated
+
+import typer
+
+from gateway_tuning import __version__
+from gateway_tuning.cli import feedback, records, running
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_show_locals=False,
+    help="Turn users' feedback behind an LLM gateway into a better model, safely.",
+)
+app.add_typer(running.app)
+app.add_typer(feedback.app, name="feedback")
+app.add_typer(records.app)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit

@@ -1,0 +1,106 @@
+"""Commands that stay: the demo and the servers."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway_tuning.cli.console import now, open_store, read_settings, told
+from gateway_tuning.errors import ConfigurationError
+
+app = typer.Typer()
+
+
+@app.command()
+@told
+def demo(
+    feedback: Annotated[Path, typer.Argument(help="Feedback file or folder")] = Path(
+        "examples/feedback.jsonl"
+    ),
+    mapping: Annotated[Path | None, typer.Option(help="Mapping of another export's fields, YAML")] = None,
+    folder: Annotated[Path, typer.Option(help="Where results and state go")] = Path("var/demo"),
+    max_steps: Annotated[int | None, typer.Option(help="Fewer training steps: quicker and weaker")] = None,
+) -> None:
+    """Take a feedback file through the whole loop, on this machine alone."""
+    arguments = [str(feedback), "--folder", str(folder)]
+    arguments += ["--mapping", str(mapping)] if mapping else []
+    arguments += ["--max-steps", str(max_steps)] if max_steps else []
+    _become("deployments.demo", arguments)
+
+
+@app.command()
+@told
+def serve_flows(
+    port: Annotated[
+        int, typer.Option(help="Of Prefect's server and UI, where PREFECT_API_URL names none")
+    ] = 4200,
+    limit: Annotated[int, typer.Option(help="Runs at a time")] = 4,
+) -> None:
+    """Serve every flow as a Prefect deployment from one process."""
+    _become("deployments.serve", ["--port", str(port), "--limit", str(limit)])
+
+
+@app.command()
+@told
+def serve_gateway(
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on")] = 8080,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", hidden=True, help="Stop when standard input closes")
+    ] = False,
+) -> None:
+    """Serve the OpenAI-compatible gateway: stable and canary versions behind one model name."""
+    from gateway_tuning.gateway.serve import serve
+
+    settings = read_settings()
+    serve(
+        settings.resolved_database_url,
+        host,
+        port,
+        settings.request_timeout_s,
+        exit_with_parent=exit_with_parent,
+    )
+
+
+@app.command()
+@told
+def serve_local(model: Annotated[str, typer.Argument(help="Model behind the gateway")] = "assistant") -> None:
+    """Serve a model's stable and candidate versions from this machine, and tell the gateway where they answer."""
+    import signal
+
+    from gateway_tuning.registry.store import Registry
+    from gateway_tuning.serving import LOCAL_PROVIDER, open_endpoints
+    from gateway_tuning.storage.object_store import ObjectStore
+
+    settings = read_settings()
+    if settings.local_server_key is None:
+        raise ConfigurationError(
+            "Set GATEWAY_TUNING_LOCAL_SERVER_KEY to a secret of your own, here and for the gateway"
+        )
+    registry = Registry(open_store(settings))
+    named = [registry.get(version_id) for version_id in sorted(set(registry.aliases(model).values()))]
+    versions = [version for version in named if version.provider == LOCAL_PROVIDER]
+    if not versions:
+        raise ConfigurationError(
+            f"{model} has no local version as stable or candidate; run a tuning cycle first"
+        )
+    objects = ObjectStore(settings.resolved_object_storage_url)
+    with open_endpoints(versions, registry=registry, objects=objects, settings=settings) as endpoints:
+        for version_id, endpoint in endpoints.items():
+            registry.set_endpoint(version_id, endpoint, now=now())
+            typer.echo(f"{version_id} at {endpoint.base_url}")
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+def _become(module: str, arguments: Sequence[str]) -> None:
+    """Go on as a program of the project's folder: flows import this package, never the other way round."""
+    root = Path.cwd()
+    if not (root / Path(*module.split("."))).with_suffix(".py").exists():
+        raise ConfigurationError(
+            f"There is no {module} in {root}. Run this in the project's folder, where flows/ and prefect.yaml lie"
+        )
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell is wanted
