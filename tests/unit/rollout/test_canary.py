@@ -76,7 +76,7 @@ def test_the_last_stage_promotes_only_when_every_metric_is_within_its_margin():
 def test_harm_rolls_back_at_any_look_even_before_the_stage_has_lasted():
     canary, decision = advance(started(), found("harmed", "no_data", "no_data", users=6), fresh(1), at(1))
     assert (decision.kind, canary.state, canary.share) == ("roll_back", "rolled_back", 0.0)
-    assert "error_rate" in decision.reasons[0]
+    assert "error rate" in decision.reasons[0]
 
 
 def test_an_unequal_split_or_a_void_comparison_is_invalid():

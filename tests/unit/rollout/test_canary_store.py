@@ -100,7 +100,7 @@ def test_a_worse_candidate_loses_its_alias_and_stable_stays(engine, store):
     assert (canary.state, look.decision) == ("rolled_back", "roll_back")
     assert pointers(engine) == {"stable": "v1"}
     assert history(engine) == [("candidate", None)]
-    assert "user_feedback" in canary.reasons[0]
+    assert "user feedback" in canary.reasons[0]
 
 
 def test_without_data_a_look_holds_and_is_kept(engine, store):

@@ -95,7 +95,7 @@ def test_non_inferior_needs_the_policys_users_however_clear_the_figures():
 def test_no_rating_means_no_score_instead_of_a_score_over_the_rest():
     found = verdict(user_feedback=(sums([], []), sums([], [])))
     assert found.score is None
-    assert "user_feedback: no data" in " ".join(found.reasons)
+    assert "user feedback: no data" in " ".join(found.reasons)
 
 
 def test_the_score_weighs_the_credits_with_renormalised_weights():
