@@ -9,7 +9,7 @@ from tasks import datasets, feedback
 _RECIPE = DatasetRecipe()
 
 
-@flow(name="build-dataset")
+@flow(name="build-dataset", flow_run_name="dataset of {tenant}")
 def build_dataset(
     tenant: str = "default", recipe: DatasetRecipe = _RECIPE, watermark: int | None = None
 ) -> StageResult:

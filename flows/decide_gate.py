@@ -9,7 +9,7 @@ from tasks import rollout
 _POLICY = GatePolicy()
 
 
-@flow(name="decide-gate")
+@flow(name="decide-gate", flow_run_name="gate for {evaluation_id}")
 def decide_gate(evaluation_id: str, drift_id: str, policy: GatePolicy = _POLICY) -> StageResult:
     """Pass, fail, inconclusive or error; only a pass goes on to a canary.
 

@@ -17,7 +17,7 @@ from tasks.datasets import missing_examples
 _PLAN = CyclePlan()
 
 
-@flow(name="tuning-cycle")
+@flow(name="tuning-cycle", flow_run_name="tune {plan.model}")
 def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:
     """Feedback becomes a dataset, the dataset a candidate, and the candidate meets users if it is better.
 

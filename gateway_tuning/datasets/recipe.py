@@ -12,7 +12,7 @@ RECIPE_VERSION: Literal[1] = 1
 
 
 class DatasetRecipe(BaseModel):
-    """Defaults follow the C# design where it has one (`max_records`); there is no way to skip anonymization."""
+    """Which feedback is used and how it is split. There is no way to skip anonymization."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

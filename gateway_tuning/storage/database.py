@@ -123,13 +123,14 @@ model_versions = sa.Table(
     _column("model", sa.String(100), index=True),
     _column("base_model", sa.Text),
     _column("dataset_id", sa.String(40), nullable=True),
-    _column("job_key", sa.String(64), nullable=True, unique=True),
+    _column("job_key", sa.String(64), nullable=True),
     _column("provider", sa.String(40)),
     _column("served_model", sa.Text, nullable=True),
     _column("files", sa.JSON),
     _column("metrics", sa.JSON),
     _column("hyperparameters", sa.JSON),
     _column("created_at", UtcDateTime),
+    sa.UniqueConstraint("model", "job_key"),  # a job may serve two models, each of them once
 )
 
 aliases = sa.Table(

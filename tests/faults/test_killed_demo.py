@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 260
-STEPS = 14
+STEPS = 24
 
 
 class Demo:

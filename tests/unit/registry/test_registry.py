@@ -57,3 +57,10 @@ def test_an_endpoint_is_replaced_by_the_newest(registry, now):
     registry.set_endpoint("v1", Endpoint("http://two/v1", "m", {"lora": []}, "KEY"), now=now)
 
     assert registry.endpoint("v1") == Endpoint("http://two/v1", "m", {"lora": []}, "KEY")
+
+
+def test_one_job_may_give_versions_of_two_models(registry, now):
+    registry.register(version("v1", now))
+    other = ModelVersion("w1", "other", "base", "llama", now, job_key="v1")
+
+    assert registry.register(other) == other

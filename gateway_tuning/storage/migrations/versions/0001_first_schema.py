@@ -185,7 +185,7 @@ def upgrade() -> None:
         sa.Column("hyperparameters", sa.JSON(), nullable=False),
         sa.Column("created_at", UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model_versions")),
-        sa.UniqueConstraint("job_key", name=op.f("uq_model_versions_job_key")),
+        sa.UniqueConstraint("model", "job_key", name=op.f("uq_model_versions_model_job_key")),
     )
     with op.batch_alter_table("model_versions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_model_versions_model"), ["model"], unique=False)
