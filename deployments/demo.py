@@ -25,11 +25,11 @@ from gateway_tuning.rollout.policy import CanaryPolicy, MetricMargins
 
 # A demo has minutes, a few hundred simulated users and two busy cores: a short canary with wide margins.
 DEMO_CANARY = CanaryPolicy(
-    stages=(0.25, 0.5),
+    stages=(0.3, 0.5),
     stage_seconds=0,
-    min_users=8,
-    min_rated_users=40,
-    margins=MetricMargins(error_rate=0.10, latency=1.0, user_feedback=0.15),
+    min_users=5,
+    min_rated_users=30,
+    margins=MetricMargins(error_rate=0.15, latency=1.0, user_feedback=0.15),
 )
 DEMO_EVALUATION = EvaluationSettings(max_examples=48, max_tokens=80)
 
