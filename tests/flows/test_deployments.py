@@ -120,3 +120,28 @@ def test_a_run_started_by_hand_comes_to_its_end(served):
 
     # Without feedback the dataset is too small: a result, not a failure.
     assert wait_for(ended, 150)["type"] == "COMPLETED"
+
+
+@pytest.mark.slow
+def test_prefect_deploys_the_file_to_a_work_pool_and_a_worker_runs_a_flow(served, tmp_path):
+    environment = os.environ | {"PREFECT_API_URL": served, "GATEWAY_TUNING_HOME": str(tmp_path)}
+
+    def prefect(*arguments):
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    prefect("work-pool", "create", "tuning", "--type", "process", "--overwrite")
+    prefect("deploy", "--all")
+    assert {found["work_pool_name"] for found in call(f"{served}/deployments/filter", {})} == {"tuning"}
+
+    run = call(f"{served}/deployments/{deployment(served, 'advance-canaries')['id']}/create_flow_run", {})
+    worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "tuning", "--run-once"]
+    subprocess.run(worker, cwd=ROOT, env=environment, capture_output=True, timeout=120, check=True)
+
+    def ended():
+        state = call(f"{served}/flow_runs/{run['id']}")["state"]
+        return state if state["type"] in {"COMPLETED", "FAILED", "CRASHED"} else None
+
+    assert wait_for(ended)["type"] == "COMPLETED"
