@@ -46,7 +46,7 @@ architecture: setup
 constraints: setup
 	$(BIN)/pip-compile --quiet --upgrade --extra all --extra dev --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o constraints.txt pyproject.toml
-	sed -i -e '/ @ file:/d' -e 's/+[a-z0-9.]*$$//' constraints.txt
+	sed -i -e '/ @ file:/d' -e 's/+[a-z0-9.]*$$//' -e '/^#/d' -e '/^$$/d' constraints.txt
 	sed -i '1i # Written by `make constraints`: one tested set of versions inside the bounds of pyproject.toml.' constraints.txt
 
 clean:

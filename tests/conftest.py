@@ -1,4 +1,4 @@
-"""Shared fixtures: a real SQLite store and real object storage in a temporary folder."""
+"""Shared fixtures: a real metadata store and real object storage in a temporary folder."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,8 @@ from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
 
+pytest_plugins = ["tests.postgresql"]
+
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -19,9 +21,16 @@ def now() -> datetime:
     return NOW
 
 
-@pytest.fixture
-def engine(tmp_path) -> sa.Engine:
-    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request, tmp_path) -> sa.Engine:
+    """An empty metadata store, on each database that it is made for."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'store.db'}"
+    else:
+        from tests.postgresql import new_database
+
+        url = new_database(request.getfixturevalue("postgresql_url"))
+    engine = open_database(url)
     yield engine
     engine.dispose()
 

@@ -9,7 +9,7 @@ from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.rollout.judge import judge
 from gateway_tuning.rollout.outcomes import Outcome, OutcomeStore
 from gateway_tuning.rollout.policy import CanaryPolicy, MetricMargins
-from gateway_tuning.storage.database import alias_history, aliases, open_database
+from gateway_tuning.storage.database import alias_history, aliases
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = CanaryPolicy(
@@ -23,16 +23,13 @@ POLICY = CanaryPolicy(
 )
 
 
-@pytest.fixture
-def engine(tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+@pytest.fixture(autouse=True)
+def _two_versions(engine):
     with engine.begin() as connection:
         for alias, version in (("stable", "v1"), ("candidate", "v2")):
             connection.execute(
                 sa.insert(aliases).values(model="m", alias=alias, version_id=version, updated_at=START)
             )
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -6,16 +6,13 @@ import pytest
 
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.rollout.outcomes import Outcome, OutcomeStore
-from gateway_tuning.storage.database import open_database
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    yield OutcomeStore(engine)
-    engine.dispose()
+def store(engine):
+    return OutcomeStore(engine)
 
 
 def outcome(answer, arm="canary", user="u1", **changes):
