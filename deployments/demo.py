@@ -48,6 +48,9 @@ def main(arguments: list[str]) -> int:
     except GatewayTuningError as error:
         console.print(f"[red]{error}[/red]")
         return 1
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on where this one was.")
+        return 130
 
 
 def run(feedback: Path, mapping: Path | None, folder: Path, max_steps: int | None) -> int:

@@ -154,10 +154,14 @@ def _markdown(version: ModelVersion) -> str:
         "",
         "| metric | value |",
         "|---|---:|",
-        *(f"| {name.replace('_', ' ')} | {value:.4g} |" for name, value in version.metrics.items()),
+        *(f"| {name.replace('_', ' ')} | {_figure(value)} |" for name, value in version.metrics.items()),
         "",
         "| file | sha256 | bytes |",
         "|---|---|---:|",
         *(f"| {name} | `{file.sha256[:16]}…` | {file.bytes:,} |" for name, file in version.files.items()),
     ]
     return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - where digits need grouping
