@@ -61,7 +61,6 @@ def run(feedback: Path, mapping: Path | None, folder: Path, max_steps: int | Non
     console.print(f"[bold]Tuning demo[/bold] on {feedback}, in {home}", soft_wrap=True)
     started = time.monotonic()
     with embedded_server(home / "prefect"):
-        from prefect.logging.handlers import APILogWorker
         from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
         from flows.run_demo import run_demo
@@ -74,12 +73,23 @@ def run(feedback: Path, mapping: Path | None, folder: Path, max_steps: int | Non
             canary=DEMO_CANARY,
         )
         server_seconds = time.monotonic() - started
-        # Heartbeats serve runs on other machines and cost a second a flow.
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            summary = run_demo(feedback.resolve(), mapping and mapping.resolve(), plan, folder.resolve())
-        APILogWorker.drain_all(timeout=10)
+        try:
+            # Heartbeats serve runs on other machines and cost a second a flow.
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                summary = run_demo(feedback.resolve(), mapping and mapping.resolve(), plan, folder.resolve())
+        finally:
+            send_what_waits()
     show(summary, folder, {"Prefect start": server_seconds}, time.monotonic() - started)
     return 0
+
+
+def send_what_waits() -> None:
+    """Let Prefect send its last logs and events: after the server has gone it would wait for it without end."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=10)
 
 
 def input_name(feedback: Path, mapping: Path | None) -> str:

@@ -154,6 +154,26 @@ def test_a_demo_that_is_killed_everywhere_trains_once_and_ends_with_one_dataset(
     assert no_process_left(demo.home)
 
 
+def test_an_interrupted_demo_ends_at_once_says_how_to_go_on_and_leaves_nothing_running(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    demo = Demo(tmp_path)
+    log = tmp_path / "output.log"
+    arguments = ["demo", str(demo.feedback), "--folder", str(tmp_path / "demo"), "--max-steps", "1"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway_tuning.cli", *arguments], cwd=ROOT, stdout=output, stderr=output
+        )
+    while "dataset: started" not in log.read_text(encoding="utf-8"):
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        time.sleep(0.1)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(30) == 130
+    assert "goes on where this one was" in log.read_text(encoding="utf-8")
+    assert no_process_left(tmp_path)
+
+
 def started_trainings(demo: Demo) -> int:
     (log,) = demo.home.glob("jobs/*/progress.jsonl")
     return sum(json.loads(line).get("event") == "started" for line in log.read_text().splitlines())
