@@ -1,6 +1,6 @@
 """Addresses and credentials. Business choices are flow parameters; they never stand here.
 
-Built at the composition roots only: `tasks/runtime.py`, `gateway/app.py`, `cli.py`.
+Built at the composition roots only: `tasks/runtime.py`, `deployments/`, `cli/`.
 """
 
 from pathlib import Path
