@@ -159,9 +159,11 @@ def test_an_interrupted_demo_ends_at_once_says_how_to_go_on_and_leaves_nothing_r
     demo = Demo(tmp_path)
     log = tmp_path / "output.log"
     arguments = ["demo", str(demo.feedback), "--folder", str(tmp_path / "demo"), "--max-steps", "1"]
+    # Background jobs of a shell ignore SIGINT and would hand that down.
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); from gateway_tuning.cli import app; app()"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway_tuning.cli", *arguments], cwd=ROOT, stdout=output, stderr=output
+            [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=output, stderr=output
         )
     while "dataset: started" not in log.read_text(encoding="utf-8"):
         assert process.poll() is None, log.read_text(encoding="utf-8")
