@@ -170,8 +170,10 @@ def test_an_interrupted_demo_ends_at_once_says_how_to_go_on_and_leaves_nothing_r
         time.sleep(0.1)
 
     process.send_signal(signal.SIGINT)
-
-    assert process.wait(30) == 130
+    try:
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
     assert "goes on where this one was" in log.read_text(encoding="utf-8")
     assert no_process_left(tmp_path)
 
