@@ -129,7 +129,8 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     from gateway_tuning.cycles.report import verdict
 
     feedback = summary["feedback"]
-    came = f"{feedback['read']} rows read: {feedback['imported']} imported, {feedback['duplicates']} known already"
+    imported = feedback["imported"] + feedback["replaced"]
+    came = f"{feedback['read']} rows read: {imported} imported, {feedback['duplicates']} known already"
     found = [("feedback", f"{came}, {feedback['quarantined']} quarantined")]
     if dataset := summary["dataset"]:
         counts = ", ".join(f"{split} {sum(kinds.values())}" for split, kinds in dataset["examples"].items())

@@ -8,8 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import CycleOutcome, StageResult
 from gateway_tuning.drift.store import StoredDriftReport
-from gateway_tuning.rollout.canary import Canary
-from gateway_tuning.rollout.canary_store import Look
+from gateway_tuning.rollout.canary import Canary, Look
 from gateway_tuning.rollout.gate import Evidence, GatePolicy, decide
 from gateway_tuning.rollout.policy import CanaryPolicy
 from tasks.runtime import now, runtime

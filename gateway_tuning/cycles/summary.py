@@ -8,8 +8,7 @@ from gateway_tuning.cycles.cycle import Cycle, Stage, StageResult
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.splits import SPLITS
 from gateway_tuning.registry.model_version import ModelVersion
-from gateway_tuning.rollout.canary import Canary
-from gateway_tuning.rollout.canary_store import Look
+from gateway_tuning.rollout.canary import Canary, Look
 
 _SCORES = ("similarity", "accuracy", "latency_ms_median", "completion_tokens_mean", "errors", "n")
 

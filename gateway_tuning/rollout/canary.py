@@ -7,7 +7,7 @@ canary's share to zero.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from gateway_tuning.rollout.judge import MetricResult, Verdict
 from gateway_tuning.rollout.policy import CanaryPolicy
@@ -73,6 +73,23 @@ class Failure:
 class Decision:
     kind: Kind
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look as stored. `stage` and `share` are those in force before its decision.
+
+    `verdict` is `Verdict.as_json()`, or `{"failure": reason}` where the judge found nothing.
+    """
+
+    canary_id: str
+    look: int
+    at: datetime
+    stage: int
+    share: float
+    decision: str
+    reasons: tuple[str, ...]
+    verdict: dict[str, Any]
 
 
 def begin(

@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.registry.model_version import CANDIDATE, STABLE
 from gateway_tuning.registry.store import alias, point_alias
-from gateway_tuning.rollout.canary import Canary, Decision, Failure, Freshness, advance, begin
+from gateway_tuning.rollout.canary import Canary, Decision, Failure, Freshness, Look, advance, begin
 from gateway_tuning.rollout.judge import Metric, Statistics, Verdict, metrics
 from gateway_tuning.rollout.judge import judge as default_judge
 from gateway_tuning.rollout.outcomes import OutcomeStore
@@ -19,23 +18,6 @@ from gateway_tuning.rollout.policy import CanaryPolicy
 from gateway_tuning.storage.database import canaries, canary_looks, reading
 
 Judge = Callable[[Statistics, CanaryPolicy, tuple[Metric, ...]], Verdict]
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One look as stored. `stage` and `share` are those in force before its decision.
-
-    `verdict` is `Verdict.as_json()`, or `{"failure": reason}` where the judge found nothing.
-    """
-
-    canary_id: str
-    look: int
-    at: datetime
-    stage: int
-    share: float
-    decision: str
-    reasons: tuple[str, ...]
-    verdict: dict[str, Any]
 
 
 class CanaryStore:
