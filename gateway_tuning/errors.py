@@ -49,6 +49,18 @@ class ServingError(GatewayTuningError, RuntimeError):
     """A model endpoint could not be started or reached."""
 
 
+class StoreBusyError(GatewayTuningError, RuntimeError):
+    """The metadata store is locked, gone or behind; trying again helps."""
+
+
+class OrchestratorError(GatewayTuningError, RuntimeError):
+    """Whatever runs the flows did not answer or refused; trying again may help."""
+
+
+class ErasedError(GatewayTuningError, RuntimeError):
+    """What was asked for held data of a person who was erased, and is gone or must not be made."""
+
+
 def missing_extra(package: str, extra: str) -> MissingExtraError:
     return MissingExtraError(
         f"{package} is not installed. Install it with: pip install 'llm-gateway-tuning[{extra}]'"

@@ -4,9 +4,11 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,13 @@ from gateway_tuning.processes import free_port
 @pytest.fixture(scope="session")
 def postgresql_url():
     """A server of its own on a free loopback port, stopped at the end."""
+    with running_postgresql() as url:
+        yield url
+
+
+@contextmanager
+def running_postgresql(*, durable=False):
+    """Without `durable` it writes behind, which tests cannot tell and benchmarks must not use."""
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="gateway-tuning-pg-"))
     account = {}
@@ -32,21 +41,16 @@ def postgresql_url():
         check=True,
         **quiet,
     )
-    options = [
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        f"unix_socket_directories={folder}",
-        "-c",
-        "fsync=off",
-    ]
+    settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
+    settings |= {} if durable else {"fsync": "off"}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     server = subprocess.Popen([binaries / "postgres", "-D", data, "-p", str(port), *options], **quiet)
     url = f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
     try:
         _wait_for(url)
         yield url
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # ends open connections too
         server.wait(30)
         shutil.rmtree(folder)
 

@@ -48,6 +48,7 @@ class Cycle:
     plan: dict[str, Any]
     watermark: int
     incumbent: str
+    started_by: str
     status: CycleStatus
     outcome: CycleOutcome | None
     reasons: tuple[str, ...]

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, CycleStatus, Stage, StageResult, hash_plan
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.storage import leases
-from gateway_tuning.storage.database import canaries, cycle_stages, cycles, first_insert_wins, reading
+from gateway_tuning.storage.database import first_insert_wins, reading
+from gateway_tuning.storage.tables import canaries, cycle_stages, cycles
 
 
 class CycleStore:
@@ -17,7 +18,15 @@ class CycleStore:
         self._engine = engine
 
     def open(
-        self, *, tenant: str, model: str, plan: dict[str, Any], watermark: int, incumbent: str, now: datetime
+        self,
+        *,
+        tenant: str,
+        model: str,
+        plan: dict[str, Any],
+        watermark: int,
+        incumbent: str,
+        started_by: str,
+        now: datetime,
     ) -> Cycle:
         """Continue the model's unfinished cycle, or return the one that covers this feedback, or begin one.
 
@@ -42,6 +51,7 @@ class CycleStore:
                             plan=plan,
                             watermark=watermark,
                             incumbent=incumbent,
+                            started_by=started_by,
                             status=CycleStatus.RUNNING.value,
                             reasons=[],
                             created_at=now,

@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway_tuning.errors import NotFoundError
-from gateway_tuning.storage.database import drift_reports, first_insert_wins, reading
+from gateway_tuning.storage.database import first_insert_wins, reading
+from gateway_tuning.storage.tables import drift_reports
 
 OLDER_HALF = "older half of "
 
@@ -17,6 +18,7 @@ class StoredDriftReport:
     """`result` is a `check.DriftReport` as JSON; `reference_id` names what the dataset was compared with."""
 
     id: str
+    tenant: str
     dataset_id: str
     reference_id: str
     result: dict[str, Any]

@@ -7,7 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway_tuning.errors import NotFoundError
-from gateway_tuning.storage.database import evaluations, first_insert_wins, reading
+from gateway_tuning.storage.database import first_insert_wins, reading
+from gateway_tuning.storage.tables import evaluations
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class StoredEvaluation:
     """`result` is a `result.EvaluationResult` as JSON."""
 
     id: str
+    tenant: str
     model: str
     candidate: str
     baseline: str

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway_tuning.errors import NotFoundError
-from gateway_tuning.gateway.proxy import Proxy
+from gateway_tuning.gateway.proxy import Proxy, RatingSigner
 from gateway_tuning.gateway.replies import RefusedError, error_reply, json_reply
 from gateway_tuning.gateway.requests import read_json
 from gateway_tuning.gateway.routing import Router
@@ -28,8 +28,12 @@ def create_app(
     reload_interval_s: float = 0.5,
     write_interval_s: float = 0.2,
     outcome_limit: int = 10_000,
+    signing: RatingSigner | None = None,
 ) -> Starlette:
-    """`request_timeout_s` is the longest wait for a whole answer; `outcome_limit` bounds those not yet stored."""
+    """`request_timeout_s` is the longest wait for a whole answer; `outcome_limit` bounds those not yet stored.
+
+    With `signing`, every answer carries a token that lets its user rate it.
+    """
     router = Router(engine, interval_s=reload_interval_s)
     writer = OutcomeWriter(OutcomeStore(engine), interval_s=write_interval_s, limit=outcome_limit)
 
@@ -39,7 +43,7 @@ def create_app(
         await router.load()
         background = [asyncio.create_task(router.keep_loading()), asyncio.create_task(writer.keep_writing())]
         async with open_session(request_timeout_s) as session:
-            app.state.proxy = Proxy(session, router, writer)
+            app.state.proxy = Proxy(session, router, writer, signing)
             yield
         for task in background:
             task.cancel()

@@ -2,13 +2,15 @@
 
 import time
 import uuid
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway_tuning.feedback import rating_token
 from gateway_tuning.gateway.replies import error_reply, json_reply
 from gateway_tuning.gateway.requests import ChatRequest, read_chat_request
 from gateway_tuning.gateway.routing import Route, Router
@@ -19,6 +21,18 @@ from gateway_tuning.rollout.outcomes import Outcome
 
 ANSWER_HEADER = "x-gateway-answer-id"
 VERSION_HEADER = "x-gateway-model-version"
+TOKEN_HEADER = "x-gateway-rating-token"  # noqa: S105 - the name of a header
+
+
+@dataclass(frozen=True, slots=True)
+class RatingSigner:
+    """Vouches that an answer was given to its user, for whoever takes in the rating."""
+
+    key: bytes
+    valid_for: timedelta
+
+    def token(self, answer_id: str, user: str | None, now: datetime) -> str:
+        return rating_token.issue(self.key, answer_id, user, now + self.valid_for)
 
 
 class Attempt:
@@ -57,10 +71,17 @@ class Attempt:
 
 
 class Proxy:
-    def __init__(self, session: aiohttp.ClientSession, router: Router, writer: OutcomeWriter) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        router: Router,
+        writer: OutcomeWriter,
+        signing: RatingSigner | None,
+    ) -> None:
         self._session = session
         self._router = router
         self._writer = writer
+        self._signing = signing
 
     async def chat(self, request: Request) -> Response:
         """Raises RefusedError for a request that reaches no model."""
@@ -68,6 +89,8 @@ class Proxy:
         answer_id = uuid.uuid4().hex
         route = self._router.route(chat.model, chat.user, answer_id=answer_id)
         attempt = Attempt(answer_id, route, self._writer, simulated=chat.simulated)
+        if self._signing is not None:
+            attempt.headers[TOKEN_HEADER] = self._signing.token(answer_id, chat.user_id, datetime.now(UTC))
         try:
             return await self._answer(chat, attempt)
         except UpstreamError as error:

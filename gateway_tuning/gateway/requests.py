@@ -9,6 +9,7 @@ from starlette.requests import Request
 from gateway_tuning.gateway.replies import RefusedError
 
 BODY_LIMIT = 1 << 20  # bytes
+_USER = "user:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,13 @@ class ChatRequest:
     user: str | None
     stream: bool
     simulated: bool
+
+    @property
+    def user_id(self) -> str | None:
+        """The name that the application sent, as its feedback will say it; None where a session is all there is."""
+        if self.user is None or not self.user.startswith(_USER):
+            return None
+        return self.user.removeprefix(_USER)
 
 
 async def read_chat_request(request: Request) -> ChatRequest:
@@ -59,7 +67,7 @@ def _user(request: Request, body: dict[str, Any]) -> str | None:
     # Prefixes keep a session from meeting a user of the same name.
     named = body.get("user") or request.headers.get("x-user-id")
     if isinstance(named, str) and named:
-        return f"user:{named}"
+        return f"{_USER}{named}"
     session = request.headers.get("x-session-id")
     return f"session:{session}" if session else None
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from gateway_tuning.gateway.replies import RefusedError
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.rollout.assignment import Arm, arm, bucket, user_key
-from gateway_tuning.storage.database import aliases, canaries, endpoints, reading
+from gateway_tuning.storage.database import reading
+from gateway_tuning.storage.tables import aliases, canaries, endpoints
 
 _log = logging.getLogger(__name__)
 

@@ -18,10 +18,12 @@ class StoredFile:
 class ModelVersion:
     """`dataset_id` and `job_key` are None on a base model that was not trained here.
 
-    `served_model` is the provider's name for it; None when its files must be served.
+    `served_model` is the provider's name for it; None when its files must be served. `holds_erased_since` is set
+    once a person whose feedback it was trained on was erased.
     """
 
     id: str
+    tenant: str = field(kw_only=True)
     model: str
     base_model: str
     provider: str
@@ -32,6 +34,7 @@ class ModelVersion:
     files: dict[str, StoredFile] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    holds_erased_since: datetime | None = None
 
 
 def base_version_id(model: str, base_model: str) -> str:

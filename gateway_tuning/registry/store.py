@@ -9,14 +9,9 @@ import sqlalchemy as sa
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.model_version import ModelVersion, StoredFile
-from gateway_tuning.storage.database import (
-    alias_history,
-    aliases,
-    endpoints,
-    first_insert_wins,
-    model_versions,
-    reading,
-)
+from gateway_tuning.storage.database import first_insert_wins, reading
+from gateway_tuning.storage.tables import alias_history, aliases, endpoints, model_versions
+from gateway_tuning.storage.tenants import claim_model
 
 
 class Registry:
@@ -24,7 +19,12 @@ class Registry:
         self._engine = engine
 
     def register(self, version: ModelVersion) -> ModelVersion:
-        """Add the version once; a version that is there already is returned as it stands."""
+        """Add the version once; a version that is there already is returned as it stands.
+
+        Raises:
+            ConflictError: the model's name belongs to another tenant.
+        """
+        claim_model(self._engine, version.model, version.tenant, now=version.created_at)
         with self._engine.begin() as connection, first_insert_wins(connection):
             connection.execute(sa.insert(model_versions).values(**asdict(version)))
         return self.get(version.id)

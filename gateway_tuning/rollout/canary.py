@@ -33,6 +33,7 @@ class Canary:
     """
 
     id: str
+    tenant: str
     model: str
     candidate: str
     control: str
@@ -95,6 +96,7 @@ class Look:
 def begin(
     canary_id: str,
     *,
+    tenant: str,
     model: str,
     candidate: str,
     control: str,
@@ -104,6 +106,7 @@ def begin(
 ) -> Canary:
     return Canary(
         id=canary_id,
+        tenant=tenant,
         model=model,
         candidate=candidate,
         control=control,

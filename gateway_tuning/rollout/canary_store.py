@@ -15,7 +15,8 @@ from gateway_tuning.rollout.judge import Metric, Statistics, Verdict, metrics
 from gateway_tuning.rollout.judge import judge as default_judge
 from gateway_tuning.rollout.outcomes import OutcomeStore
 from gateway_tuning.rollout.policy import CanaryPolicy
-from gateway_tuning.storage.database import canaries, canary_looks, reading
+from gateway_tuning.storage.database import reading
+from gateway_tuning.storage.tables import canaries, canary_looks
 
 Judge = Callable[[Statistics, CanaryPolicy, tuple[Metric, ...]], Verdict]
 
@@ -26,7 +27,15 @@ class CanaryStore:
         self._outcomes = OutcomeStore(engine)
 
     def start(
-        self, canary_id: str, *, model: str, candidate: str, control: str, policy: CanaryPolicy, now: datetime
+        self,
+        canary_id: str,
+        *,
+        tenant: str,
+        model: str,
+        candidate: str,
+        control: str,
+        policy: CanaryPolicy,
+        now: datetime,
     ) -> Canary:
         """Begin, or return the canary of this id where it began before.
 
@@ -36,6 +45,7 @@ class CanaryStore:
         """
         canary = begin(
             canary_id,
+            tenant=tenant,
             model=model,
             candidate=candidate,
             control=control,
@@ -176,6 +186,7 @@ def _refuse_unfit(connection: sa.Connection, canary: Canary) -> None:
 def _row(canary: Canary) -> dict[str, Any]:
     return {
         "id": canary.id,
+        "tenant": canary.tenant,
         "model": canary.model,
         "candidate": canary.candidate,
         "control": canary.control,
@@ -198,6 +209,7 @@ def _find(connection: sa.Connection, canary_id: str) -> Canary | None:
     last_look = sa.select(sa.func.max(canary_looks.c.at)).where(canary_looks.c.canary_id == canary_id)
     return Canary(
         id=row.id,
+        tenant=row.tenant,
         model=row.model,
         candidate=row.candidate,
         control=row.control,

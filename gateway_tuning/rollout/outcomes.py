@@ -13,7 +13,8 @@ from gateway_tuning.rollout.assignment import Arm
 from gateway_tuning.rollout.canary import Freshness
 from gateway_tuning.rollout.judge import Statistics
 from gateway_tuning.rollout.sequential import UserSums
-from gateway_tuning.storage.database import outcomes, reading
+from gateway_tuning.storage.database import reading
+from gateway_tuning.storage.tables import outcomes
 
 _SHORTEST_MS = 0.001  # a logarithm needs a latency above zero
 

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError
-from gateway_tuning.storage.database import first_insert_wins, leases
+from gateway_tuning.storage.database import first_insert_wins
+from gateway_tuning.storage.tables import leases
 
 
 @dataclass(frozen=True, slots=True)

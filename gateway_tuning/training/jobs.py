@@ -8,7 +8,8 @@ from hashlib import sha256
 import sqlalchemy as sa
 
 from gateway_tuning.errors import NotFoundError
-from gateway_tuning.storage.database import first_insert_wins, reading, tuning_jobs
+from gateway_tuning.storage.database import first_insert_wins, reading
+from gateway_tuning.storage.tables import tuning_jobs
 from gateway_tuning.training.job import JobStatus, ProviderJob, TuningSpec
 
 
@@ -17,6 +18,7 @@ class TuningJob:
     """`provider_job_id` is None while it is unknown whether the provider has the job."""
 
     key: str
+    tenant: str
     spec: TuningSpec
     status: JobStatus
     provider_job_id: str | None
@@ -35,13 +37,14 @@ class JobStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def intend(self, spec: TuningSpec, *, now: datetime) -> TuningJob:
+    def intend(self, spec: TuningSpec, *, tenant: str, now: datetime) -> TuningJob:
         """The job of this spec, written down first if it is new."""
         key = job_key(spec)
         with self._engine.begin() as connection, first_insert_wins(connection):
             connection.execute(
                 sa.insert(tuning_jobs).values(
                     key=key,
+                    tenant=tenant,
                     provider=spec.provider,
                     spec=asdict(spec),
                     status=JobStatus.QUEUED.value,

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from gateway_tuning.storage.database import metadata, open_database, reading
+from gateway_tuning.storage.database import open_database, reading
+from gateway_tuning.storage.tables import metadata
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -6,7 +6,7 @@ from tests.conftest import NOW
 
 
 def report(reference, state):
-    return StoredDriftReport("drift-1", "ds-2", reference, {"state": state, "reasons": ["why"]}, NOW)
+    return StoredDriftReport("drift-1", "t", "ds-2", reference, {"state": state, "reasons": ["why"]}, NOW)
 
 
 @pytest.mark.parametrize("state", ["drift", "no_drift", "inconclusive", "error"])

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from gateway_tuning.storage.database import metadata
+from gateway_tuning.storage.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -13,7 +13,7 @@ def cycles(engine) -> CycleStore:
 
 def begin(cycles, now, *, plan=None, watermark=7):
     return cycles.open(
-        tenant="t", model="m", plan=plan or {"epochs": 1}, watermark=watermark, incumbent="v0", now=now
+        tenant="t", model="m", plan=plan or {"epochs": 1}, watermark=watermark, incumbent="v0", started_by="anna", now=now
     )
 
 

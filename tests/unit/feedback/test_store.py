@@ -5,9 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway_tuning.feedback.quarantine import QuarantineEntry
 from gateway_tuning.feedback.record import FeedbackRecord
-from gateway_tuning.feedback.store import Batch, FeedbackStore, QuarantineEntry, content_hash
-from gateway_tuning.storage.database import feedback
+from gateway_tuning.feedback.store import Batch, FeedbackStore
+from gateway_tuning.feedback.versions import content_hash
+from gateway_tuning.storage.tables import feedback
 
 T0 = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -151,7 +153,7 @@ def test_any_order_and_repetition_of_a_stream_gives_the_same_store(store, data, 
     cut = data.draw(st.integers(0, len(shuffled)))
 
     def stored(*parts):
-        with store._engine.begin() as connection:
+        with store.engine.begin() as connection:
             connection.execute(feedback.delete())
         results = [store.add(part, T0) for part in parts]
         counted = sum(result.added + result.replaced + result.duplicates for result in results)

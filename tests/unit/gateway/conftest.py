@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from gateway_tuning.gateway.app import create_app
 from gateway_tuning.processes import free_port
-from gateway_tuning.storage.database import aliases, endpoints, open_database, outcomes
+from gateway_tuning.storage.database import open_database
+from gateway_tuning.storage.tables import aliases, endpoints, outcomes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORDS = ("one ", "two ", "three")

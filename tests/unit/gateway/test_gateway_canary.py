@@ -11,7 +11,7 @@ from gateway_tuning.rollout.assignment import arm, bucket
 from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.rollout.policy import CanaryPolicy, MetricMargins
 from gateway_tuning.simulation import Visit, simulate_users
-from gateway_tuning.storage.database import canaries, endpoints
+from gateway_tuning.storage.tables import canaries, endpoints
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 POLICY = CanaryPolicy(
@@ -31,7 +31,7 @@ def canary(registry):
     registry.serve("v2", "served-v2")
     registry.point("assistant", "v2", alias="candidate")
     store = CanaryStore(registry.engine)
-    store.start("c1", model="assistant", candidate="v2", control="v1", policy=POLICY, now=datetime.now(UTC))
+    store.start("c1", tenant="t", model="assistant", candidate="v2", control="v1", policy=POLICY, now=datetime.now(UTC))
     with registry.engine.begin() as connection:
         connection.execute(sa.update(canaries).values(salt="always the same arms"))
     return store.get("c1")

@@ -14,7 +14,7 @@ def registry(engine) -> Registry:
 def version(id_, now):
     files = {"adapter.gguf": StoredFile("models/a", "0" * 64, 3)}
     return ModelVersion(
-        id_, "assistant", "base", "llama", now, job_key=id_, files=files, metrics={"loss": 0.5}
+        id_, "assistant", "base", "llama", now, tenant="t", job_key=id_, files=files, metrics={"loss": 0.5}
     )
 
 
@@ -28,7 +28,7 @@ def test_a_version_is_registered_once_and_read_back_whole(registry, now):
 
 def test_two_versions_of_one_job_are_refused_by_the_store(registry, now):
     registry.register(version("v1", now))
-    twin = ModelVersion("v2", "assistant", "base", "llama", now, job_key="v1")
+    twin = ModelVersion("v2", "assistant", "base", "llama", now, tenant="t", job_key="v1")
 
     with pytest.raises(NotFoundError, match="v2"):
         registry.register(twin)
@@ -61,6 +61,6 @@ def test_an_endpoint_is_replaced_by_the_newest(registry, now):
 
 def test_one_job_may_give_versions_of_two_models(registry, now):
     registry.register(version("v1", now))
-    other = ModelVersion("w1", "other", "base", "llama", now, job_key="v1")
+    other = ModelVersion("w1", "other", "base", "llama", now, tenant="t", job_key="v1")
 
     assert registry.register(other) == other

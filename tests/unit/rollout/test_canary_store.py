@@ -9,7 +9,7 @@ from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.rollout.judge import judge
 from gateway_tuning.rollout.outcomes import Outcome, OutcomeStore
 from gateway_tuning.rollout.policy import CanaryPolicy, MetricMargins
-from gateway_tuning.storage.database import alias_history, aliases
+from gateway_tuning.storage.tables import alias_history, aliases
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = CanaryPolicy(
@@ -38,7 +38,7 @@ def store(engine):
 
 
 def start(store, canary_id="c1", **changes):
-    arguments = {"model": "m", "candidate": "v2", "control": "v1", "policy": POLICY, "now": START, **changes}
+    arguments = {"tenant": "t", "model": "m", "candidate": "v2", "control": "v1", "policy": POLICY, "now": START, **changes}
     return store.start(canary_id, **arguments)
 
 

@@ -2,7 +2,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from gateway_tuning.storage.database import metadata, open_database
+from gateway_tuning.storage.database import open_database
+from gateway_tuning.storage.tables import metadata
 
 
 def test_migrations_make_exactly_the_tables_that_the_code_uses(engine):

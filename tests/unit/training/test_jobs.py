@@ -11,8 +11,8 @@ SPEC = TuningSpec("llama", "base", "ds-1", hyperparameters={"rank": 8})
 
 def test_equal_specs_are_one_job_and_different_ones_are_not(engine, now):
     jobs = JobStore(engine)
-    first, again = jobs.intend(SPEC, now=now), jobs.intend(SPEC, now=now)
-    other = jobs.intend(TuningSpec("llama", "base", "ds-2", hyperparameters={"rank": 8}), now=now)
+    first, again = jobs.intend(SPEC, tenant="t", now=now), jobs.intend(SPEC, tenant="t", now=now)
+    other = jobs.intend(TuningSpec("llama", "base", "ds-2", hyperparameters={"rank": 8}), tenant="t", now=now)
 
     assert first == again
     assert first.spec == SPEC
@@ -21,7 +21,7 @@ def test_equal_specs_are_one_job_and_different_ones_are_not(engine, now):
 
 def test_an_intent_knows_no_provider_job_until_one_is_recorded(engine, now):
     jobs = JobStore(engine)
-    key = jobs.intend(SPEC, now=now).key
+    key = jobs.intend(SPEC, tenant="t", now=now).key
     assert jobs.get(key).provider_job_id is None
 
     jobs.record(key, ProviderJob("p1", JobStatus.RUNNING), now=now)
@@ -31,7 +31,7 @@ def test_an_intent_knows_no_provider_job_until_one_is_recorded(engine, now):
 
 def test_an_ended_job_stays_as_it_ended(engine, now):
     jobs = JobStore(engine)
-    key = jobs.intend(SPEC, now=now).key
+    key = jobs.intend(SPEC, tenant="t", now=now).key
     jobs.record(key, ProviderJob("p1", JobStatus.SUCCEEDED, metrics={"loss": 1.0}), now=now)
     jobs.record(key, ProviderJob("p1", JobStatus.RUNNING), now=now)
 

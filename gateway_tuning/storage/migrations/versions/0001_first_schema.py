@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-from gateway_tuning.storage.database import UtcDateTime
+from gateway_tuning.storage.tables import UtcDateTime
 
 revision: str = "0001"
 down_revision: str | None = None

@@ -1,0 +1,300 @@
+"""What arrives over the network: every element of a body is stored, set aside with its reasons, or refused aloud.
+
+The first half, `read_body`, judges without the store. The second, `commit`, writes many submissions in one
+transaction: who waits for it waits for the disk once.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import pydantic_core
+import sqlalchemy as sa
+
+from gateway_tuning.errors import ConflictError, InputFileError
+from gateway_tuning.feedback import rating_token
+from gateway_tuning.feedback.expressions import shown
+from gateway_tuning.feedback.mapping import canonical_json
+from gateway_tuning.feedback.quarantine import QuarantineEntry
+from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.feedback.shaping import shape
+from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.feedback.validation import MAX_TEXT_LENGTH, problems
+from gateway_tuning.feedback.versions import Statement, statement
+from gateway_tuning.feedback.writing import Fate, claim_answers, write_feedback, write_quarantine
+from gateway_tuning.storage.tables import idempotency_keys
+from gateway_tuning.storage.tenants import lock_tenant
+
+SOURCE = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPolicy:
+    """`key` is None where the gateway signs nothing; then tokens are not looked at."""
+
+    key: bytes | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one element. `id` is the record's, or the fingerprint under which it was set aside."""
+
+    id: str
+    state: str  # stored, quarantined, erased
+    news: str  # added, replaced, duplicate; also of what was set aside
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One request. Its elements in order; `key` is the sender's idempotency key, hashed."""
+
+    tenant: str
+    items: tuple[Statement | QuarantineEntry, ...]
+    key: str | None = None
+    request_sha256: str = ""
+
+
+@dataclass(slots=True)
+class _Work:
+    """The submissions of one tenant, flat: statements and entries with the place of their receipt."""
+
+    statements: list[Statement] = field(default_factory=list)
+    statement_places: list[tuple[int, int]] = field(default_factory=list)
+    entries: list[QuarantineEntry] = field(default_factory=list)
+    entry_places: list[tuple[int, int]] = field(default_factory=list)
+
+
+def read_body(
+    body: bytes,
+    *,
+    tenant: str,
+    idempotency_key: str | None,
+    now: datetime,
+    max_records: int,
+    tokens: TokenPolicy,
+) -> Submission:
+    """One JSON object or an array of them.
+
+    A record without an id takes one from the idempotency key, so that sending it again gives the same record.
+
+    Raises:
+        InputFileError: the body is no JSON object or array, is empty, or holds more than `max_records`; nothing of
+            it is kept.
+    """
+    document = _parse(body)
+    values = document if isinstance(document, list) else [document]
+    if not values or not isinstance(document, list | dict):
+        raise InputFileError("The body must be one feedback record or a non-empty array of them, as JSON")
+    if len(values) > max_records:
+        raise InputFileError(f"{len(values)} records in one body; send at most {max_records}")
+    # An empty text means absent except in two fields; the careful way knows which.
+    careful = b'""' in body
+    items = tuple(
+        _read(value, place, careful=careful, tenant=tenant, key=idempotency_key, now=now, tokens=tokens)
+        for place, value in enumerate(values)
+    )
+    if idempotency_key is None:
+        return Submission(tenant, items)
+    return Submission(tenant, items, sha256(idempotency_key.encode()).hexdigest(), sha256(body).hexdigest())
+
+
+def commit(
+    store: FeedbackStore, submissions: Sequence[Submission], *, now: datetime
+) -> list[list[Receipt] | ConflictError]:
+    """Write all of it in one transaction; when this returns it is on disk. One answer a submission.
+
+    ConflictError stands for a submission whose idempotency key was used for another body; nothing of it is kept.
+    """
+    tenants = sorted({submission.tenant for submission in submissions})
+    subjects = {tenant: store.subject_of(tenant, now=now) for tenant in tenants}
+    answers: list[list[Receipt] | ConflictError] = [[] for _ in submissions]
+    with store.engine.begin() as connection:
+        for tenant in tenants:
+            lock_tenant(connection, tenant)
+            work = _gather(connection, submissions, answers, tenant, now)
+            _set_aside_reused_answers(connection, work, tenant, now)
+            fates = write_feedback(connection, tenant, work.statements, now, subjects[tenant])
+            for (place, at), given, fate in zip(work.statement_places, work.statements, fates, strict=True):
+                _put(answers, place, at, _receipt(given, fate))
+            if work.entries:
+                write_quarantine(connection, tenant, work.entries, now, subjects[tenant])
+                for (place, at), entry in zip(work.entry_places, work.entries, strict=True):
+                    id_ = entry.feedback_id or entry.fingerprint
+                    _put(answers, place, at, Receipt(id_, "quarantined", "added", entry.reasons))
+    return answers
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return pydantic_core.from_json(body)
+    except ValueError:
+        # The strict reader knows no lone surrogates; Python's does, and then the one record is set aside.
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise InputFileError(f"The body is not valid JSON: {told}") from None
+
+
+def _read(
+    value: Any, place: int, *, careful: bool, tenant: str, key: str | None, now: datetime, tokens: TokenPolicy
+) -> Statement | QuarantineEntry:
+    position = f"element {place}"
+    if not isinstance(value, dict):
+        reason = f"Not a JSON object: {shown(value)}"
+        return QuarantineEntry(tenant, "reading", SOURCE, position, (reason,), canonical_json(value))
+    given_id = value.get("id")
+    if given_id in (None, "") and key is not None:
+        value = {**value, "id": sha256(f"{key}\0{place}".encode()).hexdigest()[:32]}
+    if tokens.key is None and "rating_token" in value:
+        value = {**value, "rating_token": None}  # nobody vouches for it
+    theirs = value.setdefault("tenant", tenant)
+    given, reasons, feedback_id = (None, (), None) if careful else _quickly_shaped(value, now)
+    if given is None and not reasons:
+        given, reasons, feedback_id = _carefully_shaped(value, now)
+    if theirs != tenant:
+        reasons = (*reasons, f"Belongs to another tenant: {shown(theirs)}, the key is of {shown(tenant)}")
+    if given is not None and not reasons:
+        reasons = _token_faults(given.record, tokens, now)
+    if given is None or reasons:
+        user = value.get("user_id")
+        return QuarantineEntry(
+            tenant, "validation", SOURCE, position, reasons, canonical_json(value),
+            feedback_id, user if isinstance(user, str) else None,
+        )  # fmt: skip
+    return given
+
+
+def _quickly_shaped(
+    value: dict[str, Any], now: datetime
+) -> tuple[Statement | None, tuple[str, ...], str | None]:
+    """As below, for a sound record; nothing at all where a closer look is needed."""
+    try:
+        given = statement(FeedbackRecord.model_validate(value))
+    except ValueError:
+        return None, (), None
+    clean = len(given.content) <= MAX_TEXT_LENGTH and "\\u0000" not in given.content
+    record = given.record
+    found = tuple(problems(record, now=now, texts=not clean))
+    return given, found, record.id if record.id.isprintable() else None
+
+
+def _carefully_shaped(
+    value: dict[str, Any], now: datetime
+) -> tuple[Statement | None, tuple[str, ...], str | None]:
+    """The record, every reason against it, and its id where that is sound."""
+    shaped = shape(value, unknown=set())
+    found = () if shaped.record is None else tuple(problems(shaped.record, now=now, ignoring=shaped.unsound))
+    reasons = (*shaped.faults, *found)
+    if shaped.record is None or reasons:
+        return None, reasons, shaped.feedback_id
+    return statement(shaped.record), (), shaped.feedback_id
+
+
+def _token_faults(record: FeedbackRecord, tokens: TokenPolicy, now: datetime) -> tuple[str, ...]:
+    if tokens.key is None:
+        return ()
+    if record.rating_token is None:
+        return ("Rating token is missing",) if tokens.required else ()
+    found = rating_token.fault(
+        tokens.key, record.rating_token, answer_id=record.answer_id, user=record.user_id, now=now
+    )
+    return (found,) if found else ()
+
+
+def _gather(
+    connection: sa.Connection,
+    submissions: Sequence[Submission],
+    answers: list[list[Receipt] | ConflictError],
+    tenant: str,
+    now: datetime,
+) -> _Work:
+    work = _Work()
+    for place, submission in enumerate(submissions):
+        if submission.tenant != tenant:
+            continue
+        if submission.key is not None and not _claim_key(connection, submission, now):
+            answers[place] = ConflictError(
+                "This Idempotency-Key was used for another body; use a new key for new feedback"
+            )
+            continue
+        receipts = answers[place]
+        for at, item in enumerate(submission.items):
+            assert isinstance(receipts, list)  # noqa: S101 - set above
+            receipts.append(Receipt("", "", ""))
+            if isinstance(item, Statement):
+                work.statements.append(item)
+                work.statement_places.append((place, at))
+            else:
+                work.entries.append(item)
+                work.entry_places.append((place, at))
+    return work
+
+
+def _claim_key(connection: sa.Connection, submission: Submission, now: datetime) -> bool:
+    """The caller holds the tenant's lock, so nobody comes between the look and the insert."""
+    mine = (
+        idempotency_keys.c.tenant == submission.tenant,
+        idempotency_keys.c.key_sha256 == submission.key,
+    )
+    known = connection.execute(sa.select(idempotency_keys.c.request_sha256).where(*mine)).scalar_one_or_none()
+    if known is None:
+        connection.execute(
+            idempotency_keys.insert().values(
+                tenant=submission.tenant,
+                key_sha256=submission.key,
+                request_sha256=submission.request_sha256,
+                created_at=now,
+            )
+        )
+        return True
+    return bool(known == submission.request_sha256)
+
+
+def _set_aside_reused_answers(connection: sa.Connection, work: _Work, tenant: str, now: datetime) -> None:
+    """A signed answer is rated under one feedback id: the first one that came."""
+    claims: dict[str, str] = {}
+    holders: dict[str, list[int]] = defaultdict(list)
+    for index, given in enumerate(work.statements):
+        answer = given.record.answer_id
+        if given.record.rating_token is not None and answer is not None:
+            claims.setdefault(answer, given.record.id)
+            holders[answer].append(index)
+    if not claims:
+        return
+    taken = claims | claim_answers(connection, tenant, claims, now)
+    refused = {
+        index for answer, found in holders.items() for index in found
+        if work.statements[index].record.id != taken[answer]
+    }  # fmt: skip
+    for index in sorted(refused):
+        given = work.statements[index]
+        reason = "Rating token was used before, under another feedback id"
+        work.entries.append(
+            QuarantineEntry(
+                tenant, "validation", SOURCE, f"element {work.statement_places[index][1]}", (reason,),
+                given.content, given.record.id, given.record.user_id,
+            )
+        )  # fmt: skip
+        work.entry_places.append(work.statement_places[index])
+    kept = [index for index in range(len(work.statements)) if index not in refused]
+    work.statements = [work.statements[index] for index in kept]
+    work.statement_places = [work.statement_places[index] for index in kept]
+
+
+def _receipt(given: Statement, fate: Fate) -> Receipt:
+    if fate is Fate.ERASED:
+        return Receipt(given.record.id, "erased", "duplicate", ("The person was erased after saying this",))
+    return Receipt(given.record.id, "stored", fate.value)
+
+
+def _put(answers: list[list[Receipt] | ConflictError], place: int, at: int, receipt: Receipt) -> None:
+    receipts = answers[place]
+    assert isinstance(receipts, list)  # noqa: S101 - only those have places
+    receipts[at] = receipt

@@ -1,0 +1,211 @@
+"""Feedback and quarantine written inside a caller's transaction. What is known already is not written again."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway_tuning.feedback.quarantine import QuarantineEntry
+from gateway_tuning.feedback.versions import Statement, Version
+from gateway_tuning.storage.tables import UtcDateTime, erasures, feedback, quarantine, rating_tokens
+
+SubjectOf = Callable[[str | None], str | None]
+
+
+class Fate(StrEnum):
+    ADDED = "added"
+    REPLACED = "replaced"  # a later statement under a known id took the place of the earlier one
+    DUPLICATE = "duplicate"  # known already, or older than what is known
+    ERASED = "erased"  # of a person who was erased after saying it
+
+
+# The content is JSON text already: this spares making it twice.
+_rows = sa.table(
+    "feedback",
+    *map(sa.column, ("tenant", "id", "subject_id", "type", "revision", "content_hash", "record")),
+    sa.column("event_time", UtcDateTime()),
+    sa.column("received_at", UtcDateTime()),
+)
+
+# `sequence = excluded.sequence`: a replaced record moves beyond every watermark, so that readers see it.
+_UPSERT = """
+INSERT INTO feedback (tenant, id, subject_id, type, event_time, revision, received_at, content_hash, record)
+SELECT %(tenant)s, id, subject_id, type, event_time, revision, %(received_at)s, content_hash, record::json
+FROM unnest(%(ids)b::text[], %(subjects)b::text[], %(types)b::text[], %(times)b::timestamptz[],
+            %(revisions)b::bigint[], %(hashes)b::text[], %(records)b::text[])
+     AS given(id, subject_id, type, event_time, revision, content_hash, record)
+ON CONFLICT (tenant, id) DO UPDATE SET
+    sequence = excluded.sequence, subject_id = excluded.subject_id, type = excluded.type,
+    event_time = excluded.event_time, revision = excluded.revision, received_at = excluded.received_at,
+    content_hash = excluded.content_hash, record = excluded.record
+WHERE (feedback.event_time, feedback.revision, feedback.content_hash COLLATE "C")
+    < (excluded.event_time, excluded.revision, excluded.content_hash COLLATE "C")
+RETURNING id, xmax = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Winner:
+    statement: Statement
+    subject: str | None
+
+
+def write_feedback(
+    connection: sa.Connection,
+    tenant: str,
+    statements: Sequence[Statement],
+    received_at: datetime,
+    subject_of: SubjectOf,
+) -> list[Fate]:
+    """One fate a statement, in their order. The caller holds the tenant's lock (`storage.tenants.lock_tenant`)."""
+    subjects = [subject_of(given.record.user_id) for given in statements]
+    erased = _erased_at(connection, tenant, {subject for subject in subjects if subject is not None})
+    fates = [Fate.DUPLICATE] * len(statements)
+    winners: dict[str, _Winner] = {}
+    places: dict[str, list[int]] = defaultdict(list)  # of the statements that were the latest when they came
+    for place, (given, subject) in enumerate(zip(statements, subjects, strict=True)):
+        if subject in erased and given.version.event_time <= erased[subject]:
+            fates[place] = Fate.ERASED
+            continue
+        known = winners.get(given.record.id)
+        if known is None or given.version > known.statement.version:
+            winners[given.record.id] = _Winner(given, subject)
+            places[given.record.id].append(place)
+    if winners:
+        write = _upsert if connection.dialect.name == "postgresql" else _delete_and_insert
+        for id_, fate in write(connection, tenant, winners, received_at).items():
+            if fate is Fate.REPLACED:
+                fates[places[id_][-1]] = Fate.REPLACED
+                continue
+            fates[places[id_][0]] = Fate.ADDED
+            for place in places[id_][1:]:
+                fates[place] = Fate.REPLACED
+    return fates
+
+
+def write_quarantine(
+    connection: sa.Connection,
+    tenant: str,
+    entries: Sequence[QuarantineEntry],
+    created_at: datetime,
+    subject_of: SubjectOf,
+) -> int:
+    """How many of the entries are new; known ones stay as they are."""
+    by_fingerprint: dict[str, QuarantineEntry] = {}
+    for entry in entries:
+        by_fingerprint.setdefault(entry.fingerprint, entry)
+    query = sa.select(quarantine.c.fingerprint).where(
+        quarantine.c.tenant == tenant, quarantine.c.fingerprint.in_(by_fingerprint)
+    )
+    known = set(connection.execute(query).scalars())
+    rows = [
+        {
+            "tenant": entry.tenant,
+            "fingerprint": fingerprint,
+            "stage": entry.stage,
+            "source": entry.source,
+            "position": entry.position,
+            "feedback_id": entry.feedback_id,
+            "subject_id": subject_of(entry.user_id),
+            "reasons": list(entry.reasons),
+            "raw": entry.raw,
+            "created_at": created_at,
+        }
+        for fingerprint, entry in by_fingerprint.items()
+        if fingerprint not in known
+    ]
+    if rows:
+        connection.execute(quarantine.insert(), rows)
+    return len(rows)
+
+
+def claim_answers(
+    connection: sa.Connection, tenant: str, claims: Mapping[str, str], used_at: datetime
+) -> dict[str, str]:
+    """Bind each answer id to a feedback id, once. Returns those that another feedback id had taken before."""
+    query = sa.select(rating_tokens.c.answer_id, rating_tokens.c.feedback_id).where(
+        rating_tokens.c.tenant == tenant, rating_tokens.c.answer_id.in_(claims)
+    )
+    known = dict(connection.execute(query).tuples().all())
+    new = [
+        {"tenant": tenant, "answer_id": answer, "feedback_id": feedback_id, "used_at": used_at}
+        for answer, feedback_id in claims.items()
+        if answer not in known
+    ]
+    if new:
+        connection.execute(rating_tokens.insert(), new)
+    return {answer: taken for answer, taken in known.items() if taken != claims[answer]}
+
+
+def _erased_at(connection: sa.Connection, tenant: str, subjects: set[str]) -> dict[str | None, datetime]:
+    if not subjects:
+        return {}
+    query = (
+        sa.select(erasures.c.subject_id, sa.func.max(erasures.c.erased_at, type_=UtcDateTime()))
+        .where(erasures.c.tenant == tenant, erasures.c.subject_id.in_(subjects))
+        .group_by(erasures.c.subject_id)
+    )
+    return dict(connection.execute(query).tuples().all())
+
+
+def _upsert(
+    connection: sa.Connection, tenant: str, winners: Mapping[str, _Winner], received_at: datetime
+) -> dict[str, Fate]:
+    ordered = list(winners.values())
+    given = [winner.statement for winner in ordered]
+    written = connection.exec_driver_sql(
+        _UPSERT,
+        {
+            "tenant": tenant,
+            "received_at": received_at,
+            "ids": [item.record.id for item in given],
+            "subjects": [winner.subject for winner in ordered],
+            "types": [item.record.type.value for item in given],
+            "times": [item.version.event_time for item in given],
+            "revisions": [item.version.revision for item in given],
+            "hashes": [item.version.content_hash for item in given],
+            "records": [item.content for item in given],
+        },
+    )
+    return {id_: Fate.ADDED if is_new else Fate.REPLACED for id_, is_new in written}
+
+
+def _delete_and_insert(
+    connection: sa.Connection, tenant: str, winners: Mapping[str, _Winner], received_at: datetime
+) -> dict[str, Fate]:
+    query = sa.select(
+        feedback.c.id, feedback.c.event_time, feedback.c.revision, feedback.c.content_hash
+    ).where(feedback.c.tenant == tenant, feedback.c.id.in_(winners))
+    known = {id_: Version(*version) for id_, *version in connection.execute(query)}
+    fates = {
+        id_: Fate.REPLACED if id_ in known else Fate.ADDED
+        for id_, winner in winners.items()
+        if id_ not in known or winner.statement.version > known[id_]
+    }
+    overwritten = fates.keys() & known.keys()
+    if overwritten:
+        connection.execute(
+            feedback.delete().where(feedback.c.tenant == tenant, feedback.c.id.in_(overwritten))
+        )
+    if fates:
+        connection.execute(_rows.insert(), [_row(tenant, winners[id_], received_at) for id_ in fates])
+    return fates
+
+
+def _row(tenant: str, winner: _Winner, received_at: datetime) -> dict[str, Any]:
+    given = winner.statement
+    return {
+        "tenant": tenant,
+        "id": given.record.id,
+        "subject_id": winner.subject,
+        "type": given.record.type.value,
+        "event_time": given.version.event_time,
+        "revision": given.version.revision,
+        "received_at": received_at,
+        "content_hash": given.version.content_hash,
+        "record": given.content,
+    }

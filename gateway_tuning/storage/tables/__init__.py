@@ -1,0 +1,73 @@
+"""Every table of the metadata store."""
+
+from gateway_tuning.storage.tables.access import api_keys, approvals, audit_entries, runs
+from gateway_tuning.storage.tables.columns import UtcDateTime, metadata
+from gateway_tuning.storage.tables.intake import (
+    enrichments,
+    feedback,
+    feedback_batches,
+    idempotency_keys,
+    quarantine,
+    rating_tokens,
+    tenants,
+    thresholds,
+)
+from gateway_tuning.storage.tables.lineage import (
+    alias_history,
+    aliases,
+    cost_entries,
+    dataset_feedback,
+    datasets,
+    drift_reports,
+    endpoints,
+    erased_feedback,
+    erasures,
+    evaluations,
+    model_versions,
+    models,
+    tuning_jobs,
+)
+from gateway_tuning.storage.tables.rollout import (
+    canaries,
+    canary_looks,
+    cycle_stages,
+    cycles,
+    leases,
+    outcomes,
+)
+
+__all__ = [
+    "UtcDateTime",
+    "alias_history",
+    "aliases",
+    "api_keys",
+    "approvals",
+    "audit_entries",
+    "canaries",
+    "canary_looks",
+    "cost_entries",
+    "cycle_stages",
+    "cycles",
+    "dataset_feedback",
+    "datasets",
+    "drift_reports",
+    "endpoints",
+    "enrichments",
+    "erased_feedback",
+    "erasures",
+    "evaluations",
+    "feedback",
+    "feedback_batches",
+    "idempotency_keys",
+    "leases",
+    "metadata",
+    "model_versions",
+    "models",
+    "outcomes",
+    "quarantine",
+    "rating_tokens",
+    "runs",
+    "tenants",
+    "thresholds",
+    "tuning_jobs",
+]

@@ -1,0 +1,109 @@
+"""Cycles, canaries, what happened to each request, and leases."""
+
+import sqlalchemy as sa
+
+from gateway_tuning.storage.tables.columns import UtcDateTime, column, metadata
+
+cycles = sa.Table(
+    "cycles",
+    metadata,
+    column("id", sa.String(40), primary_key=True),
+    column("tenant", sa.String(100)),
+    column("model", sa.String(100)),
+    column("plan_hash", sa.String(64)),
+    column("plan", sa.JSON),
+    column("watermark", sa.BigInteger),
+    column("incumbent", sa.String(80)),
+    column("started_by", sa.String(200)),  # a principal of the API, or what else began it
+    column("status", sa.String(20)),  # running, awaiting_approval, in_canary, finished
+    column("outcome", sa.String(30), nullable=True),
+    column("reasons", sa.JSON, default=list),
+    column("created_at", UtcDateTime),
+    column("finished_at", UtcDateTime, nullable=True),
+    # One unfinished cycle a model: the store refuses a second one whatever Prefect does.
+    sa.Index(
+        "uq_cycles_open",
+        "tenant",
+        "model",
+        unique=True,
+        sqlite_where=sa.text("status != 'finished'"),
+        postgresql_where=sa.text("status != 'finished'"),
+    ),
+)
+
+cycle_stages = sa.Table(
+    "cycle_stages",
+    metadata,
+    column("cycle_id", sa.String(40), sa.ForeignKey("cycles.id"), primary_key=True),
+    column("stage", sa.String(20), primary_key=True),
+    column("object_id", sa.Text),
+    column("detail", sa.JSON, default=dict),
+    column("seconds", sa.Float),
+    column("finished_at", UtcDateTime),
+)
+
+canaries = sa.Table(
+    "canaries",
+    metadata,
+    column("id", sa.String(40), primary_key=True),
+    column("tenant", sa.String(100), index=True),
+    column("model", sa.String(100)),
+    column("candidate", sa.String(80)),
+    column("control", sa.String(80)),
+    column("policy", sa.JSON),
+    column("salt", sa.String(64)),
+    column("state", sa.String(20)),  # running, promoted, rolled_back, inconclusive, invalid
+    column("stage", sa.Integer),
+    column("share", sa.Float),
+    column("looks", sa.Integer),
+    column("reasons", sa.JSON, default=list),
+    column("started_at", UtcDateTime),
+    column("stage_started_at", UtcDateTime),
+    column("finished_at", UtcDateTime, nullable=True),
+    sa.Index(
+        "uq_canaries_running",
+        "model",
+        unique=True,
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
+    ),
+)
+
+canary_looks = sa.Table(
+    "canary_looks",
+    metadata,
+    column("canary_id", sa.String(40), sa.ForeignKey("canaries.id"), primary_key=True),
+    column("look", sa.Integer, primary_key=True),
+    column("at", UtcDateTime),
+    column("stage", sa.Integer),
+    column("share", sa.Float),
+    column("decision", sa.String(20)),
+    column("verdict", sa.JSON),
+)
+
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    column("answer_id", sa.String(40), primary_key=True),
+    column("model", sa.String(100)),
+    column("canary_id", sa.String(40), nullable=True, index=True),
+    column("arm", sa.String(20)),  # canary, control, stable
+    column("version_id", sa.String(80)),
+    column("user_key", sa.String(64)),  # salted hash: joins requests of a user, names nobody
+    column("at", UtcDateTime),
+    column("latency_ms", sa.Float),
+    column("error", sa.Text, nullable=True),
+    column("prompt_tokens", sa.Integer, nullable=True),
+    column("completion_tokens", sa.Integer, nullable=True),
+    column("rating", sa.Float, nullable=True),  # -1 to 1
+    column("simulated", sa.Boolean, default=False),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    column("name", sa.String(200), primary_key=True),
+    column("owner", sa.String(200)),
+    column("fence", sa.BigInteger),
+    column("expires_at", UtcDateTime),
+)
