@@ -9,12 +9,20 @@ from tasks import feedback
 
 
 @flow(name="import-feedback", flow_run_name="import {path}")
-def import_feedback(path: Path, mapping: Path | None = None, tenant: str = "default") -> StageResult:
+def import_feedback(
+    path: Path,
+    mapping: Path | None = None,
+    tenant: str = "default",
+    source: str | None = None,
+    scales: Path | None = None,
+) -> StageResult:
     """Import a file or folder (JSON, JSONL, CSV, Parquet) of user feedback.
 
     Args:
         path: file or folder that the worker can read.
         mapping: YAML file that says where an export keeps what; not needed for our own shape.
         tenant: whose feedback it is.
+        source: the tool that wrote the export (langfuse, litellm, openai, tensorzero), instead of a mapping.
+        scales: YAML file that says what the tool's scores mean.
     """
-    return feedback.import_feedback(path, mapping, tenant)
+    return feedback.import_feedback(path, mapping, tenant, source, scales)

@@ -5,7 +5,7 @@ Built at the composition roots only: `tasks/runtime.py`, `deployments/`, `cli/`.
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,7 +13,7 @@ class Settings(BaseSettings):
     """Read from `GATEWAY_TUNING_*` environment variables and `.env`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GATEWAY_TUNING_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="GATEWAY_TUNING_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
     )
 
     home: Path = Field(Path("var"), description="Folder for all local state that has no address of its own")
@@ -28,6 +28,50 @@ class Settings(BaseSettings):
         None, description="API key of the local model server; a random one for each start when absent"
     )
     request_timeout_s: float = Field(60.0, gt=0, description="Longest wait for one model answer")
+
+    jwt_secret: SecretStr | None = Field(
+        None, description="Shared secret of HS256 tokens, 32 bytes or more; instead of `jwt_jwks`"
+    )
+    jwt_jwks: str | None = Field(
+        None,
+        description="URL or file of the issuer's public keys (EdDSA, ES256, RS256); instead of `jwt_secret`",
+    )
+    jwt_issuer: str | None = Field(None, description="The one issuer whose tokens count")
+    jwt_audience: str | None = Field(None, description="What tokens must be made out to")
+    jwt_max_lifetime_s: int = Field(
+        3600, ge=60, le=86_400, description="A token made out for longer than this is refused"
+    )
+
+    feedback_per_minute: int = Field(6000, ge=1, description="Feedback posts of one caller in a minute")
+    requests_per_minute: int = Field(600, ge=1, description="Other API requests of one caller in a minute")
+    failed_logins_per_minute: int = Field(
+        30, ge=1, description="Refused credentials of one address, or denied calls of one caller, in a minute"
+    )
+    max_body_bytes: int = Field(10 * 1024 * 1024, ge=1024, description="Longest request body of the API")
+    max_batch: int = Field(1000, ge=1, description="Most feedback records in one request")
+
+    prefect_api_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_PREFECT_API_URL", "PREFECT_API_URL"),
+        description="Prefect server that starts runs; default PREFECT_API_URL",
+    )
+    prefect_api_auth: SecretStr | None = Field(
+        None, description="`user:password` of a Prefect server with basic authentication"
+    )
+
+    enrichment_profile_url: str | None = Field(
+        None, description="Service that tells a user's segment; no lookups when absent"
+    )
+    enrichment_profile_key: SecretStr | None = Field(None, description="Its bearer token")
+    rating_token_key: SecretStr | None = Field(
+        None, description="Signs the tokens that tie a rating to an answer the gateway gave"
+    )
+    require_rating_tokens: bool = Field(False, description="Refuse feedback without a valid rating token")
+    feedback_threshold: int = Field(500, ge=1, description="New feedback records that announce a tuning run")
+    threshold_hours: float = Field(24.0, gt=0, description="Shortest time between two such announcements")
+    require_canary_approval: bool = Field(
+        True, description="An administrator approves a candidate before users meet it"
+    )
 
     @property
     def resolved_database_url(self) -> str:

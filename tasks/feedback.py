@@ -7,7 +7,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import StageResult
-from gateway_tuning.feedback.importer import ImportReport, import_file
+from gateway_tuning.feedback.importer import NO_SCALES, ImportReport, import_file
+from gateway_tuning.feedback.importers.scales import load_scales
 from gateway_tuning.feedback.mapping import load_mapping
 from tasks.runtime import now, runtime
 
@@ -15,10 +16,19 @@ logger = logging.getLogger("gateway_tuning.feedback")
 
 
 @task(name="import feedback", retries=1, retry_delay_seconds=2)
-def import_feedback(path: Path, mapping_path: Path | None, tenant: str) -> StageResult:
+def import_feedback(
+    path: Path,
+    mapping_path: Path | None,
+    tenant: str,
+    source: str | None = None,
+    scales_path: Path | None = None,
+) -> StageResult:
     """Read, map, validate and store a file or folder. Importing it again adds nothing."""
     mapping = load_mapping(mapping_path) if mapping_path else None
-    report = import_file(path, mapping, runtime().feedback, tenant=tenant, now=now())
+    scales = load_scales(scales_path) if scales_path else NO_SCALES
+    report = import_file(
+        path, mapping, runtime().feedback, tenant=tenant, now=now(), source=source, scales=scales
+    )
     logger.info(
         "import: %d rows, %d imported, %d known already, %d quarantined",
         report.read, report.imported, report.duplicates, report.quarantined,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway_tuning import __version__
-from gateway_tuning.cli import feedback, records, running
+from gateway_tuning.cli import access, feedback, records, running
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,8 @@ app = typer.Typer(
 app.add_typer(running.app)
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(records.app)
+app.add_typer(access.keys_app, name="keys")
+app.add_typer(access.audit_app, name="audit")
 
 
 @app.callback(invoke_without_command=True)

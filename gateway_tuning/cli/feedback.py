@@ -15,15 +15,29 @@ app = typer.Typer(no_args_is_help=True, help="Users' feedback: bring it in, see 
 def import_feedback(
     path: Annotated[Path, typer.Argument(help="JSON, JSONL, CSV or Parquet file, or a folder of them")],
     mapping: Annotated[Path | None, typer.Option(help="Where the export keeps what, YAML")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="The tool that wrote it: langfuse, litellm, openai, tensorzero"),
+    ] = None,
+    scales: Annotated[Path | None, typer.Option(help="What the tool's scores mean, YAML")] = None,
     tenant: Tenant = "default",
 ) -> None:
     """Read, map, validate and store feedback. What is known already is not added again."""
-    from gateway_tuning.feedback.importer import import_file
+    from gateway_tuning.feedback.importer import NO_SCALES, import_file
+    from gateway_tuning.feedback.importers.scales import load_scales
     from gateway_tuning.feedback.mapping import load_mapping
     from gateway_tuning.feedback.store import FeedbackStore
 
     store = FeedbackStore(open_store(read_settings()))
-    report = import_file(path, load_mapping(mapping) if mapping else None, store, tenant=tenant, now=now())
+    report = import_file(
+        path,
+        load_mapping(mapping) if mapping else None,
+        store,
+        tenant=tenant,
+        now=now(),
+        source=source,
+        scales=load_scales(scales) if scales else NO_SCALES,
+    )
     show_table(
         ["", "records"],
         [

@@ -56,13 +56,30 @@ def serve_gateway(
     from gateway_tuning.gateway.serve import serve
 
     settings = read_settings()
+    signing = settings.rating_token_key
     serve(
         settings.resolved_database_url,
         host,
         port,
         settings.request_timeout_s,
+        rating_token_key=None if signing is None else signing.get_secret_value().encode(),
         exit_with_parent=exit_with_parent,
     )
+
+
+@app.command()
+@told
+def serve_api(
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on")] = 8000,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", hidden=True, help="Stop when standard input closes")
+    ] = False,
+) -> None:
+    """Serve the HTTP API: feedback in, runs, approvals, reports and the audit log."""
+    from gateway_tuning.api.serve import serve
+
+    serve(read_settings(), host, port, exit_with_parent=exit_with_parent)
 
 
 @app.command()

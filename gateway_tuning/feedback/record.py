@@ -66,8 +66,13 @@ class FeedbackRecord(BaseModel):
     deployment: str | None = Field(None, description="Deployment or arm that gave the answer")
     answer_id: str | None = Field(None, description="The gateway's id of the answer")
     revision: int | None = Field(
-        None, ge=0, lt=2**63, description="The sender's count of statements under this id: at equal times the higher wins"
+        None,
+        ge=0,
+        lt=2**63,
+        description="The sender's count of statements under this id: at equal times the higher wins",
     )
     rating_token: str | None = Field(
-        None, max_length=1000, description="What the gateway signed for this answer and user: x-gateway-rating-token"
+        None,
+        max_length=1000,
+        description="What the gateway signed for this answer and user: x-gateway-rating-token",
     )

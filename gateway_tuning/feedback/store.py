@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from gateway_tuning.storage.tables import feedback, feedback_batches, quarantine
 from gateway_tuning.storage.tenants import lock_tenant, subject_key
 
 ROWS_A_STATEMENT = 500
+_REMEMBERED_USERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,14 @@ class Batch:
 class FeedbackStore:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self._keys: dict[str, str] = {}
+        self._subjects: dict[str, SubjectOf] = {}
 
     def subject_of(self, tenant: str, *, now: datetime) -> SubjectOf:
         """User to subject id, under the tenant's key."""
-        if tenant not in self._keys:
-            self._keys[tenant] = subject_key(self.engine, tenant, now=now)
-        key = self._keys[tenant]
-        return lambda user: None if user is None else subject_id(key, user)
+        if tenant not in self._subjects:
+            key = subject_key(self.engine, tenant, now=now)
+            self._subjects[tenant] = lru_cache(_REMEMBERED_USERS)(partial(_subject, key))
+        return self._subjects[tenant]
 
     def add(self, records: Sequence[FeedbackRecord], received_at: datetime) -> Added:
         """Keep each (tenant, id) once, in its latest version. Safe to repeat; each chunk is one transaction.
@@ -170,6 +172,10 @@ class FeedbackStore:
         with reading(self.engine) as connection:
             rows = connection.execute(query.order_by(quarantine.c.sequence.desc()).limit(limit))
             return [_quarantined(row) for row in rows]
+
+
+def _subject(key: str, user: str | None) -> str | None:
+    return None if user is None else subject_id(key, user)
 
 
 def _added(fates: Sequence[Fate]) -> Added:

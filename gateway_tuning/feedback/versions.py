@@ -10,8 +10,6 @@ import orjson
 from gateway_tuning.feedback.record import FeedbackRecord
 
 NO_REVISION = -1
-# Younger fields: leaving them out where they are empty keeps the hashes of records from before.
-_LATER_FIELDS = ("revision", "rating_token")
 
 
 class Version(NamedTuple):
@@ -51,10 +49,8 @@ def content_hash(record: FeedbackRecord) -> str:
 
 
 def _content(record: FeedbackRecord) -> bytes:
-    content = record.model_dump(mode="json")
-    for name in _LATER_FIELDS:
-        if content[name] is None:
-            del content[name]
+    # What is absent is left out: a field that the record gets one day leaves the hashes of today as they are.
+    content = record.model_dump(mode="json", exclude_none=True)
     try:
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError as error:

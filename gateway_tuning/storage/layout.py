@@ -3,6 +3,13 @@
 LAYOUT_VERSION = 1
 
 
+DATASETS, MODELS, EVALUATIONS, DRIFT = "datasets", "models", "evaluations", "drift"
+
+
+def dataset_folder(dataset_id: str) -> str:
+    return f"datasets/{dataset_id}"
+
+
 def dataset_manifest(dataset_id: str) -> str:
     return f"datasets/{dataset_id}/manifest.json"
 
@@ -19,8 +26,16 @@ def model_file(version_id: str, name: str) -> str:
     return f"models/{version_id}/{name}"
 
 
+def evaluation_folder(evaluation_id: str) -> str:
+    return f"evaluations/{evaluation_id}"
+
+
 def evaluation_file(evaluation_id: str, name: str) -> str:
     return f"evaluations/{evaluation_id}/{name}"
+
+
+def drift_folder(report_id: str) -> str:
+    return f"drift/{report_id}"
 
 
 def drift_file(report_id: str, name: str) -> str:

@@ -38,6 +38,7 @@ class ObjectStore:
         return f"{self.url}/{key}"
 
     def exists(self, key: str) -> bool:
+        self._fs.invalidate_cache()  # another process may have written or deleted it
         return bool(self._fs.exists(self._path(key)))
 
     def read(self, key: str, *, sha256: str | None = None) -> bytes:
@@ -86,10 +87,30 @@ class ObjectStore:
 
     def list_keys(self, prefix: str) -> list[str]:
         root = self._path(prefix)
+        self._fs.invalidate_cache()
         if not self._fs.exists(root):
             return []
         start = len(self._path(""))
         return sorted(str(path)[start:] for path in self._fs.find(root) if not str(path).endswith(".partial"))
+
+    def delete(self, key: str) -> bool:
+        """Whether something was there. An empty folder may stay."""
+        try:
+            self._fs.rm_file(self._path(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def delete_partials(self, prefix: str) -> int:
+        """What killed writers left beside the places of their objects; a writer at work fails and is to try again."""
+        root = self._path(prefix)
+        self._fs.invalidate_cache()
+        if not self._fs.exists(root):
+            return 0
+        left = [str(path) for path in self._fs.find(root) if str(path).endswith(".partial")]
+        for path in left:
+            self._fs.rm_file(path)
+        return len(left)
 
     def download(self, key: str, target: Path, *, sha256: str) -> Path:
         """Copy to a local file; a copy with the right checksum is kept as it is."""

@@ -177,6 +177,59 @@ def test_a_job_whose_worker_was_killed_resumes_to_the_same_result(provider, case
     assert file_sha256(ours) == file_sha256(theirs)
 
 
+def _holds(folder, words):
+    return [path for path in folder.rglob("*") if path.is_file() and words in path.read_bytes()]
+
+
+def test_a_discarded_job_keeps_its_model_and_nothing_of_the_data(provider, case, files, home, finished):
+    discarded = _wait(provider, provider.submit("discarded", case.spec, files).id)
+    assert _holds(home, b"Thank you for asking!")
+    before = {name: path.read_bytes() for name, path in provider.collect(discarded.id).files.items()}
+
+    provider.discard(discarded.id)
+    provider.discard(discarded.id)
+
+    left = [path for path in _holds(home, b"Thank you for asking!") if "discarded" in str(path)]
+    assert left == []
+    assert provider.poll(discarded.id).status is JobStatus.SUCCEEDED
+    after = {name: path.read_bytes() for name, path in provider.collect(discarded.id).files.items()}
+    assert after == before
+
+
+def test_a_job_at_work_is_discarded_only_once_it_was_cancelled_and_ended(provider, case, files, home):
+    job = provider.submit("hasty", case.spec, files)
+    _poll_until(provider, job.id, _is_under_way)
+    with pytest.raises(ConflictError, match="cancel"):
+        provider.discard(job.id)
+    provider.cancel(job.id)
+    _wait(provider, job.id)
+
+    _discard_when_ended(provider, job.id)
+
+    assert [path for path in _holds(home, b"Thank you for asking!") if "hasty" in str(path)] == []
+    assert provider.submit("hasty", case.spec, files).status is JobStatus.CANCELLED
+
+
+def _discard_when_ended(provider, job_id):
+    deadline = time.monotonic() + DEADLINE_S
+    while True:  # its end is told before its worker has gone
+        try:
+            return provider.discard(job_id)
+        except ConflictError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_an_interrupted_submission_is_discarded_whole(provider, home, files):
+    folder = home / "jobs" / "cut-off"
+    folder.mkdir(parents=True)
+    (folder / "train.jsonl").write_bytes(files.train.read_bytes())
+
+    provider.discard("cut-off")
+
+    assert not folder.exists()
+
+
 def test_too_few_examples_are_refused_with_the_number_needed(provider, case, tmp_path):
     needed = provider.capabilities.min_examples
     files = TrainingFiles(_export(tmp_path / "train.jsonl", needed - 1))
@@ -204,7 +257,7 @@ def test_an_unreadable_file_is_refused_with_its_line(provider, case, tmp_path):
 
 
 def test_an_unknown_job_is_not_found(provider):
-    for call in (provider.poll, provider.cancel, provider.collect):
+    for call in (provider.poll, provider.cancel, provider.collect, provider.discard):
         with pytest.raises(NotFoundError, match="nobody"):
             call("nobody")
 

@@ -16,7 +16,8 @@ from gateway_tuning.feedback import importer
 from gateway_tuning.feedback.importer import import_file
 from gateway_tuning.feedback.mapping import Mapping
 from gateway_tuning.feedback.store import FeedbackStore
-from gateway_tuning.storage.database import feedback, open_database, quarantine
+from gateway_tuning.storage.database import open_database
+from gateway_tuning.storage.tables import feedback, quarantine
 
 SAMPLE = Path("examples/feedback.jsonl")
 SOUND = {

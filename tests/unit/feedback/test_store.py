@@ -131,23 +131,26 @@ def test_writers_at_the_same_time_lose_nothing(engine, make_record, now):
 
 
 records = st.builds(
-    lambda number, minute, comment: FeedbackRecord(
+    lambda number, minute, comment, revision: FeedbackRecord(
         id=f"fb-{number}",
         type="thumbs_up",
         prompt="Where?",
         response="Here.",
         comment=comment,
+        revision=revision,
         timestamp=T0 + timedelta(minutes=minute),
     ),
     st.integers(1, 4),
     st.integers(0, 2),
     st.sampled_from([None, "a", "b"]),
+    st.sampled_from([None, 0, 7]),
 )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), stream=st.lists(records, max_size=12))
-def test_any_order_and_repetition_of_a_stream_gives_the_same_store(store, data, stream):
+def test_any_order_and_repetition_of_a_stream_gives_the_same_store(engine, data, stream):
+    store = FeedbackStore(engine)
     repeated = stream + data.draw(st.lists(st.sampled_from(stream), max_size=6) if stream else st.just([]))
     shuffled = data.draw(st.permutations(repeated))
     cut = data.draw(st.integers(0, len(shuffled)))
@@ -161,6 +164,16 @@ def test_any_order_and_repetition_of_a_stream_gives_the_same_store(store, data, 
         return contents(store)
 
     assert stored(shuffled[:cut], shuffled[cut:]) == stored(stream)
+
+
+def test_at_equal_times_the_higher_revision_counts_whatever_came_last(engine, make_record, now):
+    store = FeedbackStore(engine)
+    first, second = (make_record(1, comment=word, revision=at) for at, word in enumerate(["b", "a"]))
+
+    store.add([second], now)
+    store.add([first], now)
+
+    assert contents(store)["fb-1"].comment == "a"
 
 
 def test_what_is_set_aside_twice_is_kept_once(engine, now):

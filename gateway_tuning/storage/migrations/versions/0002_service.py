@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -86,7 +87,7 @@ def _fill(connection: sa.Connection) -> None:
 
 
 def _hash_again(connection: sa.Connection) -> None:
-    """Content is hashed as sorted JSON without spaces from now on; what is imported again must still be known."""
+    """Content is hashed without what is absent from now on; what is imported again must still be known."""
     statement = sa.text("UPDATE feedback SET content_hash = :digest WHERE sequence = :sequence")
     last = 0
     while rows := connection.execute(
@@ -95,9 +96,16 @@ def _hash_again(connection: sa.Connection) -> None:
     ).all():
         for sequence, record in rows:
             content = json.loads(record) if isinstance(record, str) else record
-            digest = sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+            present = orjson.dumps(_without_nulls(content), option=orjson.OPT_SORT_KEYS)
+            digest = sha256(present).hexdigest()
             connection.execute(statement, {"digest": digest, "sequence": sequence})
             last = sequence
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _name_subjects(connection: sa.Connection, now: datetime) -> None:

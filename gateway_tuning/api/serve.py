@@ -1,0 +1,86 @@
+"""Runs the API as a process of its own."""
+
+import gc
+import logging
+import signal
+import sys
+
+from gateway_tuning.errors import missing_extra
+from gateway_tuning.processes import when_parent_ends
+from gateway_tuning.settings import Settings
+from gateway_tuning.storage.database import open_database
+
+_BUSY_S = 1.0  # callers are told to come again instead of waiting for another writer of SQLite
+_TURN_S = 0.0003
+_OPEN_REQUESTS_S = 10  # how long a stopping service waits for answers under way
+
+
+def serve(settings: Settings, host: str, port: int, *, exit_with_parent: bool = False) -> None:
+    """Serve until SIGTERM, SIGINT or, if asked for, the end of the parent; answers under way are finished.
+
+    Raises ConfigurationError before it listens: for settings that are incomplete or weak, or an open route.
+    """
+    try:
+        import uvicorn
+
+        from gateway_tuning.api.app import create_app
+        from gateway_tuning.api.services import build_services
+        from gateway_tuning.runs.prefect_api import PrefectApi
+    except ImportError as error:
+        raise missing_extra(error.name or "fastapi", "api") from error
+
+    _log_to_standard_error()
+    # uvicorn raises the signal again once it has stopped: that then ends this process in order, with code 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    orchestrator = PrefectApi.from_settings(settings)
+    services = build_services(
+        settings,
+        open_database(settings.resolved_database_url, busy_seconds=_BUSY_S),
+        orchestrator=orchestrator,
+    )
+    try:
+        config = uvicorn.Config(
+            create_app(services),
+            host=host,
+            port=port,
+            http="httptools",
+            loop="uvloop" if sys.platform != "win32" else "asyncio",
+            proxy_headers=False,  # nobody may choose the address that failed logins are counted under
+            access_log=False,  # a path may name a person; the app's own line has the route's template
+            server_header=False,
+            log_level="warning",
+            timeout_graceful_shutdown=_OPEN_REQUESTS_S,
+        )
+        server = uvicorn.Server(config)
+
+        def stop() -> None:
+            server.should_exit = True
+
+        if exit_with_parent:
+            when_parent_ends(stop)
+        _tune_the_interpreter()
+        server.run()
+    finally:
+        services.close()
+        if orchestrator is not None:
+            orchestrator.close()
+
+
+def _tune_the_interpreter() -> None:
+    # The thread that writes comes back from the store several times a commit; Python's 5 ms for a turn are longer
+    # than the commit itself.
+    sys.setswitchinterval(_TURN_S)
+    # What is loaded by now stays: it need not be looked through again after every few hundred records.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _log_to_standard_error() -> None:
+    """One line an event; the line of a request is JSON."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    log = logging.getLogger("gateway_tuning")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)

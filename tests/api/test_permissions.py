@@ -1,0 +1,117 @@
+"""Every route, every role, every kind of credentials, every tenant: the matrix is made from the app's own routes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from gateway_tuning.access.permissions import GRANTS, Permission, Role
+from gateway_tuning.api.app import ROUTERS, create_app
+from gateway_tuning.api.security import declared
+from tests.api.owned import OBJECTS
+
+PUBLIC = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/api/model-training/openapi.json"),
+}
+# What a role without the right to change things may call all the same, of the methods that change things.
+READING_POSTS: set[tuple[str, str]] = set()
+
+
+def routes():
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    for router in ROUTERS:
+        app.include_router(router)
+    for context in iter_route_contexts(app.routes):
+        permission = declared(context.original_route.dependencies).permission
+        for method in sorted(context.methods):
+            yield method, context.path, permission
+
+
+ROUTES = list(routes())
+GUARDED = [route for route in ROUTES if route[2] is not None]
+WITH_OBJECT = [route for route in GUARDED if "{" in route[1]]
+
+
+def named(route):
+    return f"{route[0]} {route[1]}" if isinstance(route, tuple) else str(route)
+
+
+@pytest.fixture
+def call(open_client, services):
+    document = create_app(services).openapi()
+
+    def call(method, path, credentials=None, **parameters):
+        filled = path
+        for name in OBJECTS:
+            filled = filled.replace(f"{{{name}}}", str(parameters.get(name, "0123456789ab")))
+        operation = document["paths"].get(path, {}).get(method.lower(), {})
+        body = example(operation, document) if "requestBody" in operation else None
+        return open_client(credentials).request(method, filled, json=body)
+
+    return call
+
+
+def example(operation, document):
+    """The body that the documentation shows: it must be one that the route accepts."""
+    content = operation["requestBody"]["content"]["application/json"]
+    if "examples" in content:
+        return next(iter(content["examples"].values()))["value"]
+    schema = content["schema"]
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema["examples"][0]
+
+
+def test_the_public_routes_are_these_and_no_others():
+    assert {(method, path) for method, path, permission in ROUTES if permission is None} == PUBLIC
+
+
+@pytest.mark.parametrize("route", [route for route in GUARDED if route[0] != "GET"], ids=named)
+def test_what_changes_something_asks_for_more_than_to_view(route):
+    assert route[2] is not Permission.VIEW or route[:2] in READING_POSTS
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=named)
+def test_without_good_credentials_a_route_opens_for_nobody(call, key_for, services, route):
+    now = datetime.now(UTC)
+    _, expired = key_for(now=now - timedelta(days=2), expires_at=now - timedelta(days=1))
+    revoked, revoked_text = key_for()
+    services.keys.revoke(revoked.id, now=now)
+
+    for credentials in (None, "gt_0123456789ab_" + "A" * 43, "nonsense", expired, revoked_text):
+        answer = call(*route[:2], credentials)
+        assert answer.status_code == 401, credentials
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=named)
+def test_a_route_opens_for_the_roles_that_its_permission_names_and_no_others(call, key_for, token_for, route):
+    method, path, permission = route
+
+    for role in Role:
+        for credentials in (key_for(role)[1], token_for(role)):
+            status = call(method, path, credentials).status_code
+            if role in GRANTS[permission]:
+                assert status not in {401, 403}, role
+                assert status < 500 or status == 503, role
+            else:
+                assert status == 403, role
+
+
+@pytest.mark.parametrize("route", WITH_OBJECT, ids=named)
+def test_an_object_of_another_tenant_is_not_found(call, key_for, services, route):
+    method, path, _ = route
+    parameters = {name: make(services, "acme") for name, make in OBJECTS.items() if f"{{{name}}}" in path}
+    assert path.count("{") == len(parameters), "tests/api/owned.py does not make such an object"
+    stranger, owner = key_for(Role.MODEL_ADMIN, "globex")[1], key_for(Role.MODEL_ADMIN, "acme")[1]
+
+    strange = call(method, path, stranger, **parameters)
+    unknown = call(method, path, stranger)
+    own = call(method, path, owner, **parameters)
+
+    assert strange.status_code == unknown.status_code == 404
+    assert own.status_code != 404
