@@ -9,6 +9,7 @@ import yaml
 from prefect import Flow
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
 from prefect.schedules import Cron, Interval, Schedule
 
 PREFECT_YAML = Path(__file__).parents[1] / "prefect.yaml"
@@ -41,6 +42,7 @@ def _deployment(entry: Mapping[str, Any]) -> RunnerDeployment:
         tags=entry.get("tags"),
         schedules=[_schedule(schedule) for schedule in entry.get("schedules", [])],
         concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
+        triggers=[DeploymentEventTrigger(**trigger) for trigger in entry.get("triggers", [])],
     )
     if not isinstance(deployment, RunnerDeployment):
         raise TypeError(

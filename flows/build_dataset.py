@@ -5,11 +5,12 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from tasks import datasets, feedback
+from tasks.runs import NOTED
 
 _RECIPE = DatasetRecipe()
 
 
-@flow(name="build-dataset", flow_run_name="dataset of {tenant}")
+@flow(name="build-dataset", flow_run_name="dataset of {tenant}", **NOTED)
 def build_dataset(
     tenant: str = "default", recipe: DatasetRecipe = _RECIPE, watermark: int | None = None
 ) -> StageResult:

@@ -5,11 +5,12 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.drift.settings import DriftSettings
 from tasks import drift
+from tasks.runs import NOTED
 
 _SETTINGS = DriftSettings()
 
 
-@flow(name="check-drift", flow_run_name="drift of {dataset_id}")
+@flow(name="check-drift", flow_run_name="drift of {dataset_id}", **NOTED)
 def check_drift(dataset_id: str, stable: str, settings: DriftSettings = _SETTINGS) -> StageResult:
     """Compare a dataset with the one that the stable version was trained on.
 

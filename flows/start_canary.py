@@ -5,11 +5,12 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.rollout.policy import CanaryPolicy
 from tasks import rollout
+from tasks.runs import NOTED
 
 _POLICY = CanaryPolicy()
 
 
-@flow(name="start-canary", flow_run_name="canary {candidate}")
+@flow(name="start-canary", flow_run_name="canary {candidate}", **NOTED)
 def start_canary(
     canary_id: str, model: str, candidate: str, control: str, policy: CanaryPolicy = _POLICY
 ) -> StageResult:

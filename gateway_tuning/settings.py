@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     )
     require_rating_tokens: bool = Field(False, description="Refuse feedback without a valid rating token")
     feedback_threshold: int = Field(500, ge=1, description="New feedback records that announce a tuning run")
-    threshold_hours: float = Field(24.0, gt=0, description="Shortest time between two such announcements")
+    threshold_hours: float = Field(24.0, gt=0, description="Hours in which they must have come")
     require_canary_approval: bool = Field(
         True, description="An administrator approves a candidate before users meet it"
     )

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prefect import task
+from prefect.runtime import flow_run
 
 from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, Stage, StageResult
 from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.registry.model_version import STABLE, ModelVersion, base_version_id
+from gateway_tuning.runs.run import run_of_tags
 from gateway_tuning.storage import leases
 from tasks.runtime import now, runtime
 
@@ -20,6 +22,12 @@ logger = logging.getLogger("gateway_tuning.cycle")
 LEASE_SECONDS = 60.0
 
 RunStage = Callable[..., StageResult]
+
+
+def _started_by() -> str:
+    """Who asked for the run that this flow run carries out; Prefect for a schedule, an event or its own form."""
+    run_id = run_of_tags(flow_run.tags or ())
+    return "prefect" if run_id is None else runtime().runs.get(run_id).started_by
 
 
 @task(name="open cycle")
@@ -31,6 +39,7 @@ def open_cycle(plan: CyclePlan) -> Cycle:
         plan=plan.model_dump(mode="json"),
         watermark=runtime().feedback.watermark(plan.tenant),
         incumbent=_incumbent(plan).id,
+        started_by=_started_by(),
         now=now(),
     )
     logger.info("cycle %s of %s: %s", cycle.id, cycle.model, cycle.outcome or cycle.status)
@@ -88,6 +97,22 @@ def finish_cycle(cycle_id: str, outcome: CycleOutcome, reasons: tuple[str, ...])
     return cycle
 
 
+@task(name="ask approval")
+def ask_approval(cycle_id: str, candidate: str, reasons: list[str]) -> bool:
+    """True once an administrator approved; until then the cycle awaits it, and no process does."""
+    approved = runtime().approvals.await_for_cycle(
+        cycle_id, candidate=candidate, reasons=tuple(reasons), now=now()
+    )
+    if not approved:
+        logger.info("cycle %s awaits the approval of %s", cycle_id, candidate)
+    return approved
+
+
+@task(name="read cycle")
+def read_cycle(cycle_id: str) -> Cycle:
+    return runtime().cycles.get(cycle_id)
+
+
 @task(name="enter canary")
 def enter_canary(cycle_id: str) -> Cycle:
     """From here on short runs of advance-canary carry the cycle to its end."""
@@ -103,6 +128,7 @@ def _incumbent(plan: CyclePlan) -> ModelVersion:
     except NotFoundError:
         base = registry.register(
             ModelVersion(
+                tenant=plan.tenant,
                 id=base_version_id(plan.model, plan.training.base_model),
                 model=plan.model,
                 base_model=plan.training.base_model,

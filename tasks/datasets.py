@@ -12,18 +12,21 @@ from gateway_tuning.datasets.example import ExampleKind
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.datasets.splits import TEST, TRAIN
+from gateway_tuning.errors import ErasedError
+from gateway_tuning.feedback.quarantine import QuarantineEntry
 from gateway_tuning.feedback.record import FeedbackRecord
-from gateway_tuning.feedback.store import QuarantineEntry
 from gateway_tuning.training import catalog
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.dataset")
 
+MAX_BUILDS = 5
+
 
 @task(name="build dataset", retries=2, retry_delay_seconds=[2, 10])
 def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageResult:
-    """Feedback up to the watermark: anonymized, turned into examples, split, published."""
-    from gateway_tuning.feedback.anonymization import Anonymizer, anonymizer_version
+    """Feedback up to the watermark: assessed, anonymized, turned into examples, split, published."""
+    from gateway_tuning.feedback.anonymization import anonymizer_version
 
     rt = runtime()
     anonymizer = anonymizer_version(rt.settings.spacy_model)
@@ -31,13 +34,45 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
     known = rt.datasets.find(key)
     if known is not None:
         return _result(rt.datasets.manifest(known))
-    records = [record for _, record in rt.feedback.read(tenant, up_to_sequence=watermark)]
-    built = build(records, recipe, Anonymizer(rt.settings.spacy_model), on_progress=_log_progress)
-    rt.feedback.add_quarantine([_set_aside(record, reason) for record, reason in built.failures], now())
-    manifest = publish(built, recipe, rt.objects, tenant=tenant, anonymizer=anonymizer)
-    rt.datasets.add(key, manifest, watermark=watermark, now=now())
+    for attempt in range(1, MAX_BUILDS + 1):
+        try:
+            dataset_id = _build(key, tenant, recipe, watermark, anonymizer)
+            break
+        except ErasedError as error:
+            if attempt == MAX_BUILDS:
+                raise
+            logger.warning("%s; attempt %d of %d", error, attempt + 1, MAX_BUILDS)
+    manifest = rt.datasets.manifest(dataset_id)
     create_markdown_artifact(_markdown(manifest), key="dataset", description=manifest.dataset_id)
     return _result(manifest)
+
+
+def _build(key: str, tenant: str, recipe: DatasetRecipe, watermark: int, anonymizer: str) -> str:
+    """Raises ErasedError when somebody was erased meanwhile: the feedback must be read again."""
+    from gateway_tuning.feedback.anonymization import Anonymizer
+
+    rt = runtime()
+    erasures_before = rt.datasets.erasures(tenant)
+    records = [record for _, record in rt.feedback.read(tenant, up_to_sequence=watermark)]
+    built = build(
+        records,
+        recipe,
+        Anonymizer(rt.settings.spacy_model),
+        subject_of=rt.feedback.subject_of(tenant, now=now()),
+        on_progress=_log_progress,
+    )
+    set_aside = [_set_aside(record, "trust", reason) for record, reason in built.quarantined]
+    set_aside += [_set_aside(record, "anonymization", reason) for record, reason in built.failures]
+    manifest = publish(built, recipe, rt.objects, tenant=tenant, anonymizer=anonymizer)
+    return rt.datasets.add(
+        key,
+        manifest,
+        built.fates,
+        watermark=watermark,
+        erasures_before=erasures_before,
+        now=now(),
+        set_aside=set_aside,
+    )
 
 
 @task(name="check dataset size")
@@ -56,16 +91,17 @@ def missing_examples(dataset_id: str, training: TrainingPlan) -> tuple[str, ...]
     )
 
 
-def _set_aside(record: FeedbackRecord, reason: str) -> QuarantineEntry:
+def _set_aside(record: FeedbackRecord, stage: str, reason: str) -> QuarantineEntry:
     """Names the record and quotes nothing of it."""
     return QuarantineEntry(
         tenant=record.tenant,
-        stage="anonymization",
+        stage=stage,
         source="feedback",
         position=record.id,
         reasons=(reason,),
         raw=None,
         feedback_id=record.id,
+        user_id=record.user_id,
     )
 
 
@@ -94,6 +130,29 @@ def _markdown(manifest: Manifest) -> str:
     ]
     lines += ["", "| left out because | records |", "|---|---:|"]
     lines += [f"| {reason.replace('_', ' ')} | {count} |" for reason, count in counts.left_out.items()]
+    lines += ["", *_trust(manifest)]
     lines += ["", "| personal data replaced | times |", "|---|---:|"]
     lines += [f"| {entity} | {count} |" for entity, count in counts.entities.items()]
     return "\n".join(lines)
+
+
+def _trust(manifest: Manifest) -> list[str]:
+    counts, policy = manifest.counts, manifest.recipe.trust
+    burst = counts.left_out.get("burst", 0)
+    over_user, over_tenant = (counts.left_out.get(f"over_{whose}_cap", 0) for whose in ("user", "tenant"))
+    lines = [
+        "## Trust",
+        f"- {burst} records quarantined as bursts of feedback; `gateway-tuning quarantine` shows why.",
+        f"- {over_user} records over a user's cap ({policy.max_user_share:.0%}, or {policy.min_records_a_user}).",
+        f"- {over_tenant} over a tenant's ({policy.max_tenant_share:.0%}, or {policy.min_records_a_tenant}).",
+    ]
+    found = counts.agreement
+    if found is None or found.share is None:
+        return [*lines, "- No answer was rated by two raters, so their agreement is unknown."]
+    alpha = "undefined, as all votes are alike" if found.alpha is None else f"{found.alpha:.2f}"
+    return [
+        *lines,
+        f"- {found.answers} answers have several raters: {found.share:.0%} of their pairs agree.",
+        f"- Krippendorff's alpha is {alpha} (1 is perfect, 0 is chance).",
+        f"- {found.mostly_alone} of {found.raters} raters are mostly against the majority of the others.",
+    ]

@@ -36,7 +36,8 @@ def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings
     identity = _identity(dataset_id, reference_id, settings)
     known = rt.drift.find(identity)
     if known is None:
-        examples = read_all(rt.objects, rt.datasets.manifest(dataset_id))
+        manifest = rt.datasets.manifest(dataset_id)
+        examples = read_all(rt.objects, manifest)
         if stable_dataset:
             older = read_all(rt.objects, rt.datasets.manifest(stable_dataset))
             reference: Window | None = _window(older, stable_dataset)
@@ -48,7 +49,7 @@ def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings
             _store_evidently(identity, reference, current)
         create_markdown_artifact(render_markdown(report), key="drift", description=identity)
         known = rt.drift.add(
-            StoredDriftReport(identity, dataset_id, reference_id, asdict(report), created_at=now())
+            StoredDriftReport(identity, manifest.tenant, dataset_id, reference_id, asdict(report), created_at=now())
         )
     detail = {name: known.result[name] for name in ("state", "reasons", "metrics", "score")}
     reference_label = known.result["reference"] or "nothing: there is no earlier feedback"

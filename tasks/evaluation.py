@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.datasets.build import read_split
 from gateway_tuning.datasets.splits import TEST
+from gateway_tuning.errors import ErasedError
 from gateway_tuning.evaluation.settings import EvaluationSettings
 from gateway_tuning.evaluation.store import StoredEvaluation
 from gateway_tuning.serving import open_endpoints
@@ -36,20 +37,22 @@ def evaluate_model(
     known = rt.evaluations.find(identity)
     if known is not None:
         return _stage_result(known)
-    candidate, baseline = rt.registry.get(candidate_id), rt.registry.get(baseline_id)
-    examples = read_split(rt.objects, rt.datasets.manifest(dataset_id), TEST)
+    candidate, baseline = rt.registry.candidate(candidate_id), rt.registry.get(baseline_id)
+    manifest = rt.datasets.manifest(dataset_id)
+    examples = read_split(rt.objects, manifest, TEST)
     with open_endpoints(
         [candidate, baseline], registry=rt.registry, objects=rt.objects, settings=rt.settings
     ) as endpoints:
         evaluation = evaluate(examples, endpoints[candidate_id], endpoints[baseline_id], settings)
     table = io.BytesIO()
-    pq.write_table(predictions_table(evaluation), table, compression="zstd")
+    pq.write_table(predictions_table(evaluation, dataset_id), table, compression="zstd")
     rt.objects.write(layout.evaluation_file(identity, PREDICTIONS), table.getvalue())
     html = render_html(evaluation.result, title=f"{candidate_id} against {baseline_id}")
     rt.objects.write(layout.evaluation_file(identity, REPORT), html.encode())
     create_markdown_artifact(render_markdown(evaluation.result), key="evaluation", description=identity)
     stored = StoredEvaluation(
         id=identity,
+        tenant=manifest.tenant,
         model=candidate.model,
         candidate=candidate_id,
         baseline=baseline_id,
@@ -57,7 +60,12 @@ def evaluate_model(
         result=asdict(evaluation.result),
         created_at=now(),
     )
-    return _stage_result(rt.evaluations.add(stored))
+    try:
+        return _stage_result(rt.evaluations.add(stored))
+    except ErasedError:
+        for name in (REPORT, PREDICTIONS):
+            rt.objects.delete(layout.evaluation_file(identity, name))
+        raise
 
 
 def _identity(candidate_id: str, baseline_id: str, dataset_id: str, settings: EvaluationSettings) -> str:

@@ -40,8 +40,16 @@ def start_canary(
     canary_id: str, model: str, candidate: str, control: str, policy: CanaryPolicy
 ) -> StageResult:
     """Send the first share of users to the candidate. Starting the same canary again changes nothing."""
-    canary = runtime().canaries.start(
-        canary_id, model=model, candidate=candidate, control=control, policy=policy, now=now()
+    rt = runtime()
+    version = rt.registry.get(candidate)
+    canary = rt.canaries.start(
+        canary_id,
+        tenant=version.tenant,
+        model=model,
+        candidate=candidate,
+        control=control,
+        policy=policy,
+        now=now(),
     )
     return StageResult(id=canary.id, detail={"policy": policy.model_dump(mode="json")})
 

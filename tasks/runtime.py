@@ -10,13 +10,19 @@ import sqlalchemy as sa
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.drift.store import DriftStore
+from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.evaluation.store import EvaluationStore
 from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.feedback.threshold import ThresholdStore
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.rollout.canary_store import CanaryStore
+from gateway_tuning.runs.approvals import ApprovalStore
+from gateway_tuning.runs.prefect_api import PrefectApi
+from gateway_tuning.runs.store import RunStore
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
+from gateway_tuning.training.costs import CostStore
 from gateway_tuning.training.jobs import JobStore
 
 # What the package logs belongs to the run's log; flows hand it to Prefect as an extra logger.
@@ -66,6 +72,34 @@ class Runtime:
     @cached_property
     def canaries(self) -> CanaryStore:
         return CanaryStore(self.engine)
+
+    @cached_property
+    def costs(self) -> CostStore:
+        return CostStore(self.engine)
+
+    @cached_property
+    def runs(self) -> RunStore:
+        return RunStore(self.engine)
+
+    @cached_property
+    def approvals(self) -> ApprovalStore:
+        return ApprovalStore(self.engine)
+
+    @cached_property
+    def thresholds(self) -> ThresholdStore:
+        return ThresholdStore(
+            self.engine,
+            default_count=self.settings.feedback_threshold,
+            default_hours=self.settings.threshold_hours,
+        )
+
+    @cached_property
+    def prefect(self) -> PrefectApi:
+        """Raises ConfigurationError where no server is named: this flow then runs without one that lasts."""
+        api = PrefectApi.from_settings(self.settings)
+        if api is None:
+            raise ConfigurationError("No Prefect server is configured; set PREFECT_API_URL")
+        return api
 
 
 @lru_cache(maxsize=1)

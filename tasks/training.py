@@ -1,6 +1,7 @@
 """Carry a tuning job from intent to a registered model version."""
 
 import logging
+import shutil
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
-from gateway_tuning.errors import ProviderError, ProviderUnavailableError
+from gateway_tuning.errors import ErasedError, ProviderError, ProviderUnavailableError
 from gateway_tuning.registry.model_version import (
     CANDIDATE,
     STABLE,
@@ -20,7 +21,14 @@ from gateway_tuning.registry.model_version import (
 )
 from gateway_tuning.storage import layout
 from gateway_tuning.training import catalog
-from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TuningSpec
+from gateway_tuning.training.costs import cost_of_job
+from gateway_tuning.training.job import (
+    JobStatus,
+    ProviderJob,
+    TrainingFiles,
+    TuningSpec,
+    exports_folder,
+)
 from gateway_tuning.training.jobs import TuningJob
 from gateway_tuning.training.provider import Provider
 from tasks.runtime import Runtime, now, runtime
@@ -34,7 +42,8 @@ MAX_SUBMISSIONS = 5
 def declare_job(dataset_id: str, training: TrainingPlan) -> str:
     """Write down what is wanted before any provider hears of it. Returns the job's key."""
     spec = TuningSpec(dataset_id=dataset_id, **training.model_dump())
-    return runtime().jobs.intend(spec, now=now()).key
+    rt = runtime()
+    return rt.jobs.intend(spec, tenant=rt.datasets.manifest(dataset_id).tenant, now=now()).key
 
 
 @task(
@@ -53,9 +62,15 @@ def run_job(key: str, poll_seconds: float = 1.0) -> str:
     rt = runtime()
     job = rt.jobs.get(key)
     if job.status is JobStatus.SUCCEEDED:
+        rt.costs.add(cost_of_job(job, now=now()))
         return key
     provider = catalog.provider(job.spec.provider, rt.settings)
-    ended = _wait(provider, job, _training_files(rt, job, provider), poll_seconds)
+    try:
+        ended = _wait(provider, job, _training_files(rt, job, provider), poll_seconds)
+    finally:
+        if _folder(rt, job).exists():
+            shutil.rmtree(_folder(rt, job))  # the provider has its own copy
+    rt.costs.add(cost_of_job(rt.jobs.get(key), now=now()))
     if ended.status is not JobStatus.SUCCEEDED:
         raise ProviderError(f"Tuning job {ended.id} ended as {ended.status}: {ended.message}")
     return key
@@ -67,6 +82,7 @@ def register_version(key: str, model: str) -> StageResult:
     rt = runtime()
     job = rt.jobs.get(key)
     version_id = tuned_version_id(model, key)
+    rt.datasets.manifest(job.spec.dataset_id)  # raises ErasedError before anything is copied
     tuned = catalog.provider(job.spec.provider, rt.settings).collect(job.provider_job_id or key)
     files = {}
     for name, path in tuned.files.items():
@@ -76,6 +92,7 @@ def register_version(key: str, model: str) -> StageResult:
     version = rt.registry.register(
         ModelVersion(
             id=version_id,
+            tenant=job.tenant,
             model=model,
             base_model=job.spec.base_model,
             provider=job.spec.provider,
@@ -124,6 +141,12 @@ def _told(seen: ProviderJob) -> str:
 def _submit(provider: Provider, job: TuningJob, files: TrainingFiles) -> ProviderJob:
     seen = provider.submit(job.key, job.spec, files)
     runtime().jobs.record(job.key, seen, now=now())
+    try:
+        runtime().datasets.manifest(job.spec.dataset_id)
+    except ErasedError:  # somebody was erased after the files were read: they must not stay at the provider
+        provider.cancel(seen.id)
+        provider.discard(seen.id)
+        raise
     return seen
 
 
@@ -131,7 +154,7 @@ def _training_files(rt: Runtime, job: TuningJob, provider: Provider) -> Training
     manifest = rt.datasets.manifest(job.spec.dataset_id)
     export_format = provider.capabilities.export_format
     exports = {item.split: item for item in manifest.exports if item.format == export_format}
-    folder = rt.settings.cache_dir / "exports" / manifest.dataset_id
+    folder = _folder(rt, job)
 
     def local(split: str) -> Path | None:
         export = exports[split]
@@ -145,6 +168,11 @@ def _training_files(rt: Runtime, job: TuningJob, provider: Provider) -> Training
     if train is None:
         raise ProviderError(f"Dataset {manifest.dataset_id} has no training examples for {job.spec.provider}")
     return TrainingFiles(train=train, validation=local(VALIDATION))
+
+
+def _folder(rt: Runtime, job: TuningJob) -> Path:
+    """One a job: another one may train on the same dataset at the same time."""
+    return exports_folder(rt.settings.cache_dir, job.spec.dataset_id) / job.key[:12]
 
 
 def _markdown(version: ModelVersion) -> str:

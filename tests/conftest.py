@@ -1,5 +1,6 @@
 """Shared fixtures: a real metadata store and real object storage in a temporary folder."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,15 +27,25 @@ def now() -> datetime:
     return NOW
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory) -> Path:
+    """A database file with all tables, to be copied: migrating each anew takes most of a test's time."""
+    path = tmp_path_factory.mktemp("migrated") / "store.db"
+    open_database(f"sqlite:///{path}").dispose()
+    return path
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request, tmp_path) -> sa.Engine:
     """An empty metadata store, on each database that it is made for."""
     if request.param == "sqlite":
+        shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "store.db")
         url = f"sqlite:///{tmp_path / 'store.db'}"
     else:
         from tests.postgresql import new_database
 
-        url = new_database(request.getfixturevalue("postgresql_url"))
+        migrated = request.getfixturevalue("migrated_postgresql")
+        url = new_database(request.getfixturevalue("postgresql_url"), copy_of=migrated)
     engine = open_database(url)
     yield engine
     engine.dispose()

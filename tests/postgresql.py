@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway_tuning.processes import free_port
+from gateway_tuning.storage.database import open_database
 
 
 @pytest.fixture(scope="session")
@@ -75,10 +76,19 @@ def _wait_for(url):
     raise TimeoutError(f"PostgreSQL did not start at {url}")
 
 
-def new_database(url):
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_url):
+    """The URL of a database with all tables, to be copied: migrating each anew takes most of a test's time."""
+    url = new_database(postgresql_url)
+    open_database(url).dispose()
+    return url
+
+
+def new_database(url, *, copy_of=None):
     name = f"test_{time.monotonic_ns()}"
+    template = "template1" if copy_of is None else copy_of.rsplit("/", 1)[1]
     admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     admin.dispose()
     return url.rsplit("/", 1)[0] + f"/{name}"

@@ -9,7 +9,21 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
 from gateway_tuning import __version__
-from gateway_tuning.api import audit, feedback, health, keys, problems
+from gateway_tuning.api import (
+    approvals,
+    audit,
+    feedback,
+    health,
+    keys,
+    models,
+    problems,
+    reports,
+    resources,
+    rollouts,
+    run_starts,
+    runs,
+    subjects,
+)
 from gateway_tuning.api.fast_lane import FastLane
 from gateway_tuning.api.health import ReadinessProbe
 from gateway_tuning.api.middleware import RequestEnvelope
@@ -21,8 +35,16 @@ from gateway_tuning.errors import ConfigurationError
 ROUTERS: tuple[APIRouter, ...] = (
     feedback.router,
     feedback.receipts_router,
+    run_starts.router,
+    runs.router,
+    approvals.router,
+    models.router,
+    resources.router,
+    reports.router,
+    rollouts.router,
     keys.router,
     audit.router,
+    subjects.router,
     health.router,
 )
 

@@ -34,8 +34,8 @@ class RateLimits:
     def hit(self, principal: str, rate: RateClass) -> int | None:
         """Count a call. Returns None, or the seconds to wait when it is one too many.
 
-        Calls are booked ahead by a hundredth of the limit, at most 50: counting costs more than a lean call does. A
-        caller who pauses loses what was booked.
+        Calls are booked ahead by a hundredth of the limit, at most 50: counting costs more than a lean call does.
+        What was booked stays booked, so by that much a caller who paused may pass the limit once.
         """
         booked = self._booked.get((principal, rate), 0)
         if booked:

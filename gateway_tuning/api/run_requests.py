@@ -11,6 +11,7 @@ from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.evaluation.settings import EvaluationSettings
 from gateway_tuning.rollout.gate import GatePolicy
 from gateway_tuning.rollout.policy import CanaryPolicy
+from gateway_tuning.runs.prefect_api import refuse_templates
 from gateway_tuning.training import catalog
 
 METRICS = ("error_rate", "latency", "user_feedback")
@@ -33,7 +34,8 @@ def _buildable(recipe: DatasetRecipe) -> DatasetRecipe:
     return recipe
 
 
-def _known_provider(training: TrainingPlan) -> TrainingPlan:
+def _trainable(training: TrainingPlan) -> TrainingPlan:
+    refuse_templates(training.hyperparameters)
     if training.provider not in catalog.names():
         raise ValueError(f"there is no such training provider; there are: {', '.join(catalog.names())}")
     return training
@@ -61,7 +63,7 @@ class TrainingJobRequest(BaseModel):
     model: ModelName = "assistant"
     training: TrainingPlan = TrainingPlan()
 
-    _training = field_validator("training")(_known_provider)
+    _training = field_validator("training")(_trainable)
 
 
 class EvaluationRequest(BaseModel):
@@ -100,7 +102,7 @@ class TuningCycleRequest(BaseModel):
     canary: CanaryPolicy = CanaryPolicy()
 
     _recipe = field_validator("recipe")(_buildable)
-    _training = field_validator("training")(_known_provider)
+    _training = field_validator("training")(_trainable)
 
     def plan(self, tenant: str) -> CyclePlan:
         return CyclePlan(tenant=tenant, **{name: getattr(self, name) for name in type(self).model_fields})

@@ -1,61 +1,23 @@
-"""Start runs, follow them, stop them. What starts is written down first; `runs.store` says what a retry does."""
+"""Follow runs, stop them, and what starts them has in common."""
 
-import hashlib
-import json
-import secrets
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated, Any
 
-import sqlalchemy as sa
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway_tuning.access.permissions import Permission
-from gateway_tuning.access.principal import Principal
 from gateway_tuning.api.pagination import Page, Paging
 from gateway_tuning.api.problems import responses
-from gateway_tuning.api.run_requests import (
-    CanaryRequest,
-    DatasetRequest,
-    DriftCheckRequest,
-    EvaluationRequest,
-    TrainingJobRequest,
-    TuningCycleRequest,
-)
-from gateway_tuning.api.security import PREFIX, Caller, allow, api_router, audit_event, record
+from gateway_tuning.api.security import PREFIX, Caller, allow, api_router, record
 from gateway_tuning.api.services import CallServices, Services
-from gateway_tuning.errors import ConfigurationError, ConflictError, OrchestratorError
-from gateway_tuning.registry.model_version import STABLE
-from gateway_tuning.registry.store import Registry
-from gateway_tuning.runs.approvals import ApprovalStore
+from gateway_tuning.errors import OrchestratorError
 from gateway_tuning.runs.orchestrator import Orchestrator, RunStatus
-from gateway_tuning.runs.ownership import Ownership
-from gateway_tuning.runs.run import Intent, Run, RunKind
+from gateway_tuning.runs.run import Run, RunKind
 from gateway_tuning.runs.store import RunStore
-from gateway_tuning.storage.paging import newest_first
-from gateway_tuning.storage.tables import evaluations
 
 router: APIRouter = api_router("runs")
 
-_STARTED: dict[str, Any] = {
-    "status_code": HTTPStatus.ACCEPTED,
-    "responses": {
-        **responses(404, 409, 410, 413),
-        202: {
-            "description": "Written down, and started unless it awaits an approval",
-            "headers": {"Location": {"description": "The run", "schema": {"type": "string"}}},
-        },
-    },
-}
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=200,
-        description="The same key and body again give the same run, not another one",
-    ),
-]
 _RESULT_PATHS = {
     RunKind.DATASET: "datasets",
     RunKind.EVALUATION: "evaluations",
@@ -95,132 +57,6 @@ class RunView(BaseModel):
     started_by: str
     created_at: datetime
     updated_at: datetime
-
-
-@router.post("/datasets", dependencies=[allow(Permission.CREATE)], summary="Build a dataset", **_STARTED)
-def build_dataset(
-    request: Request,
-    response: Response,
-    caller: Caller,
-    services: CallServices,
-    body: DatasetRequest,
-    idempotency_key: IdempotencyKey = None,
-) -> RunView:
-    parameters = {"tenant": caller.tenant, **body.model_dump(mode="json")}
-    intent = _intent(caller, RunKind.DATASET, parameters, body, idempotency_key)
-    return _start(request, response, services, intent)
-
-
-@router.post("/training-jobs", dependencies=[allow(Permission.CREATE)], summary="Train a model", **_STARTED)
-def train_model(
-    request: Request,
-    response: Response,
-    caller: Caller,
-    services: CallServices,
-    body: TrainingJobRequest,
-    idempotency_key: IdempotencyKey = None,
-) -> RunView:
-    """The same dataset and plan are trained once, however often this is asked for."""
-    mine = Ownership(services.engine, caller.tenant)
-    mine.dataset(body.dataset_id)
-    mine.free_or_mine(body.model)
-    intent = _intent(caller, RunKind.TRAINING_JOB, body.model_dump(mode="json"), body, idempotency_key)
-    return _start(request, response, services, intent)
-
-
-@router.post(
-    "/evaluations",
-    dependencies=[allow(Permission.EVALUATE)],
-    summary="Compare two model versions",
-    **_STARTED,
-)
-def evaluate_model(
-    request: Request,
-    response: Response,
-    caller: Caller,
-    services: CallServices,
-    body: EvaluationRequest,
-    idempotency_key: IdempotencyKey = None,
-) -> RunView:
-    mine = Ownership(services.engine, caller.tenant)
-    mine.candidate(body.candidate)
-    mine.version(body.baseline)
-    mine.dataset(body.dataset_id)
-    intent = _intent(caller, RunKind.EVALUATION, body.model_dump(mode="json"), body, idempotency_key)
-    return _start(request, response, services, intent)
-
-
-@router.post(
-    "/drift-checks", dependencies=[allow(Permission.EVALUATE)], summary="Check for drift", **_STARTED
-)
-def check_drift(
-    request: Request,
-    response: Response,
-    caller: Caller,
-    services: CallServices,
-    body: DriftCheckRequest,
-    idempotency_key: IdempotencyKey = None,
-) -> RunView:
-    mine = Ownership(services.engine, caller.tenant)
-    mine.dataset(body.dataset_id)
-    mine.version(body.stable)
-    intent = _intent(caller, RunKind.DRIFT_CHECK, body.model_dump(mode="json"), body, idempotency_key)
-    return _start(request, response, services, intent)
-
-
-@router.post(
-    "/tuning-cycles", dependencies=[allow(Permission.CREATE)], summary="Run the whole tuning loop", **_STARTED
-)
-def run_tuning_cycle(
-    request: Request,
-    response: Response,
-    caller: Caller,
-    services: CallServices,
-    body: TuningCycleRequest,
-    idempotency_key: IdempotencyKey = None,
-) -> RunView:
-    Ownership(services.engine, caller.tenant).free_or_mine(body.model)
-    plan = body.plan(caller.tenant).model_dump(mode="json")
-    intent = _intent(caller, RunKind.TUNING_CYCLE, {"plan": plan}, body, idempotency_key)
-    return _start(request, response, services, intent)
-
-
-@router.post(
-    "/deployments/canary",
-    dependencies=[allow(Permission.DEPLOY)],
-    summary="Let a candidate meet a few users",
-    **_STARTED,
-)
-def deploy_canary(
-    request: Request,
-    response: Response,
-    caller: Caller,
-    services: CallServices,
-    body: CanaryRequest,
-    idempotency_key: IdempotencyKey = None,
-) -> RunView:
-    """It waits for another administrator's approval first, unless the service is set up without."""
-    mine = Ownership(services.engine, caller.tenant)
-    mine.model(body.model)
-    stable = Registry(services.engine).resolve(body.model, STABLE)
-    candidate, control = mine.candidate(body.candidate), mine.version(body.control or stable.id)
-    if {candidate.model, control.model} != {body.model}:
-        raise ConfigurationError(f"{candidate.id} and {control.id} are not both versions of {body.model}")
-    if control.id != stable.id or candidate.id == stable.id:
-        raise ConflictError(
-            f"The control must be the stable version {stable.id}, and the candidate another one"
-        )
-    parameters = {
-        "model": body.model,
-        "candidate": candidate.id,
-        "control": control.id,
-        "policy": body.resolved_policy.model_dump(mode="json"),
-    }
-    intent = _intent(caller, RunKind.CANARY, parameters, body, idempotency_key)
-    intent.parameters["canary_id"] = f"canary-{intent.id}"
-    reasons = _evidence(services.engine, caller.tenant, candidate.id, control.id)
-    awaited = (body.model, candidate.id, reasons) if services.settings.require_canary_approval else None
-    return _start(request, response, services, intent, awaited=awaited)
 
 
 @router.get("/runs", dependencies=[allow(Permission.VIEW)], summary="List runs, newest first")
@@ -301,64 +137,6 @@ def view(run: Run) -> RunView:
         created_at=run.created_at,
         updated_at=run.updated_at,
     )
-
-
-def _intent(
-    caller: Principal, kind: RunKind, parameters: dict[str, Any], body: BaseModel, key: str | None
-) -> Intent:
-    asked = json.dumps([kind.value, body.model_dump(mode="json")], sort_keys=True)
-    return Intent(
-        id=f"run-{secrets.token_hex(8)}",
-        tenant=caller.tenant,
-        kind=kind,
-        parameters=parameters,
-        started_by=caller.id,
-        request_sha256=hashlib.sha256(asked.encode()).hexdigest(),
-        idempotency_key=key,
-    )
-
-
-def _start(
-    request: Request,
-    response: Response,
-    services: Services,
-    intent: Intent,
-    *,
-    awaited: tuple[str, str, tuple[str, ...]] | None = None,
-) -> RunView:
-    """`awaited` is the model, the candidate and the reasons for whoever has to approve."""
-    required(services)
-    now = services.now()
-    event = audit_event(request, "run.start", intent.id, detail={"kind": intent.kind.value})
-
-    def also(connection: sa.Connection) -> None:
-        services.audit.append_in(connection, event, now=now)
-
-    if awaited is None:
-        run = RunStore(services.engine).intend(intent, now=now, also=also)
-    else:
-        model, candidate, reasons = awaited
-        run = ApprovalStore(services.engine).request_run(
-            intent, model=model, candidate=candidate, reasons=reasons, now=now, also=also
-        )
-    response.headers["location"] = f"{PREFIX}/runs/{run.id}"
-    return view(begin(services, run))
-
-
-def _evidence(engine: sa.Engine, tenant: str, candidate: str, control: str) -> tuple[str, ...]:
-    """What is known of the candidate, for whoever has to approve it."""
-    compared = (evaluations.c.candidate == candidate, evaluations.c.baseline == control)
-    found = newest_first(engine, evaluations, tenant=tenant, limit=1, where=compared)
-    if not found:
-        return (f"no evaluation of {candidate} against {control} is known",)
-    difference = found[0].result["similarity"]
-    known = difference["mean"] is not None and difference["low"] is not None
-    told = (
-        f"similarity {difference['mean']:+.3f} ({difference['low']:+.3f} to {difference['high']:+.3f})"
-        if known
-        else "no difference could be computed"
-    )
-    return (f"evaluation {found[0].id} is {found[0].result['state']}: {told}",)
 
 
 def _result_path(run: Run) -> str | None:

@@ -18,6 +18,8 @@ from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.feedback.ingest import TokenPolicy
 from gateway_tuning.feedback.ingest_queue import IngestQueue
 from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.feedback.threshold import ThresholdStore
+from gateway_tuning.feedback.threshold_watch import ThresholdWatch
 from gateway_tuning.runs.orchestrator import Orchestrator
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.object_store import ObjectStore
@@ -36,6 +38,7 @@ class Services:
     tokens: TokenVerifier | None  # absent: API keys alone open the API
     audit: AuditLog
     ingest: IngestQueue
+    threshold_watch: ThresholdWatch
     token_policy: TokenPolicy
     rates: RateLimits
     metrics: Metrics
@@ -48,6 +51,7 @@ class Services:
     def close(self) -> None:
         """Write what is still to be written, and let go of the store."""
         self.ingest.close()
+        self.threshold_watch.close()
         self.keys.close()
         self.engine.dispose()
 
@@ -60,6 +64,10 @@ def build_services(
     now: Callable[[], datetime] = _now,
 ) -> Services:
     """Raises ConfigurationError when the settings for tokens are incomplete or weak."""
+    thresholds = ThresholdStore(
+        engine, default_count=settings.feedback_threshold, default_hours=settings.threshold_hours
+    )
+    watch = ThresholdWatch(thresholds, orchestrator)
     return Services(
         settings=settings,
         engine=engine,
@@ -67,7 +75,8 @@ def build_services(
         keys=KeyStore(engine),
         tokens=TokenVerifier.from_settings(settings),
         audit=AuditLog(engine),
-        ingest=IngestQueue(FeedbackStore(engine)),
+        ingest=IngestQueue(FeedbackStore(engine), on_commit=lambda tenants: watch.touch(*tenants)),
+        threshold_watch=watch,
         token_policy=_token_policy(settings),
         rates=RateLimits(settings),
         metrics=Metrics(),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gateway_tuning import __version__
-from gateway_tuning.cli import access, feedback, records, running
+from gateway_tuning.cli import access, feedback, records, running, subjects
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,7 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(records.app)
 app.add_typer(access.keys_app, name="keys")
 app.add_typer(access.audit_app, name="audit")
+app.add_typer(subjects.app, name="subjects")
 
 
 @app.callback(invoke_without_command=True)

@@ -4,16 +4,18 @@ from typing import Annotated
 
 import typer
 
-from gateway_tuning.cli.console import now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import Tenant, now, open_store, read_settings, show_table, told
 from gateway_tuning.errors import ConfigurationError
 
 app = typer.Typer()
 jobs_app = typer.Typer(no_args_is_help=True, help="Tuning jobs at their providers.")
 cycles_app = typer.Typer(no_args_is_help=True, help="Passes through the tuning loop.")
+models_app = typer.Typer(help="Model versions, and when models are tuned again.")
 canary_app = typer.Typer(no_args_is_help=True, help="Candidates on trial with real users.")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(cycles_app, name="cycles")
 app.add_typer(canary_app, name="canary")
+app.add_typer(models_app, name="models")
 
 
 @app.command("datasets")
@@ -65,12 +67,14 @@ def cancel_job(key: Annotated[str, typer.Argument(help="The job, or how its key 
     typer.echo(f"{job.spec.provider} was asked to cancel {job.key[:12]}")
 
 
-@app.command("models")
+@models_app.callback(invoke_without_command=True)
 @told
-def list_models() -> None:
+def list_models(context: typer.Context) -> None:
     """List model versions and the aliases that name them."""
     from gateway_tuning.registry.store import Registry
 
+    if context.invoked_subcommand is not None:
+        return
     registry = Registry(open_store(read_settings()))
     versions = registry.versions()
     named = {model: registry.aliases(model) for model in {version.model for version in versions}}
@@ -85,6 +89,33 @@ def list_models() -> None:
         for version in versions
     ]
     show_table(["version", "aliases", "base model", "dataset", "created"], rows)
+
+
+@models_app.command("threshold")
+@told
+def model_threshold(
+    name: Annotated[str, typer.Argument(help="Model behind the gateway; a free name becomes the tenant's")],
+    count: Annotated[int | None, typer.Option(min=1, help="New records that start a cycle")] = None,
+    hours: Annotated[float | None, typer.Option(min=0.01, help="They must have come within")] = None,
+    tenant: Tenant = "default",
+) -> None:
+    """Show how much new feedback starts a cycle of the model, or set it. What is not given keeps its value."""
+    from gateway_tuning.feedback.threshold import ThresholdStore
+    from gateway_tuning.storage.tenants import claim_model
+
+    settings = read_settings()
+    engine = open_store(settings)
+    store = ThresholdStore(
+        engine, default_count=settings.feedback_threshold, default_hours=settings.threshold_hours
+    )
+    if count is None and hours is None:
+        found = store.setting(tenant, name)
+    else:
+        claim_model(engine, name, tenant, now=now())
+        known = store.setting(tenant, name)
+        found = store.set(tenant, name, count=count or known.own_count, hours=hours or known.own_hours)
+    whose = "the default" if found.is_default else "its own"
+    typer.echo(f"{name}: {found.count} new records within {found.hours:g} hours ({whose})")
 
 
 @app.command("providers")

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 class CycleStatus(StrEnum):
     RUNNING = "running"
+    AWAITING_APPROVAL = "awaiting_approval"  # of the gate's pass; no process waits
     IN_CANARY = "in_canary"
     FINISHED = "finished"
 
@@ -24,7 +25,7 @@ class CycleOutcome(StrEnum):
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
     INCONCLUSIVE = "inconclusive"
-    REJECTED = "rejected"  # the gate did not pass
+    REJECTED = "rejected"  # by the gate, or by a person who was asked to approve
     UNCHANGED = "unchanged"  # training gave the version that is stable already
     TOO_FEW_EXAMPLES = "too_few_examples"
     ABANDONED = "abandoned"

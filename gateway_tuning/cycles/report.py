@@ -13,7 +13,7 @@ from gateway_tuning.evaluation.statistics import Difference
 _VERDICTS = {
     "promoted": ("Promoted: the candidate is now the stable version.", "good"),
     "rolled_back": ("Rolled back: the stable version stays.", "bad"),
-    "rejected": ("Not promoted: the gate did not pass.", "bad"),
+    "rejected": ("Not promoted: the gate or the approver said no.", "bad"),
     "inconclusive": ("Undecided: the canary ended without enough evidence; the stable version stays.", ""),
     "unchanged": ("Nothing to try: equal data and training gave the version that is stable already.", ""),
     "too_few_examples": ("Not trained: the dataset is too small.", ""),

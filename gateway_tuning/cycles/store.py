@@ -10,7 +10,7 @@ from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, CycleStatus, Stage,
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.storage import leases
 from gateway_tuning.storage.database import first_insert_wins, reading
-from gateway_tuning.storage.tables import canaries, cycle_stages, cycles
+from gateway_tuning.storage.tables import approvals, canaries, cycle_stages, cycles
 
 
 class CycleStore:
@@ -143,29 +143,36 @@ class CycleStore:
                 )
 
     def enter_canary(self, cycle_id: str) -> None:
-        self._leave(cycle_id, CycleStatus.RUNNING, {"status": CycleStatus.IN_CANARY.value})
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(cycles)
+                .where(cycles.c.id == cycle_id, cycles.c.status == CycleStatus.RUNNING.value)
+                .values(status=CycleStatus.IN_CANARY.value)
+            )
 
     def finish(
         self, cycle_id: str, outcome: CycleOutcome, reasons: tuple[str, ...], *, now: datetime
     ) -> Cycle:
-        """End the cycle. An ended cycle stays as it ended."""
+        """End the cycle, and with it an approval that it awaits. An ended cycle stays as it ended."""
         ended = {
             "status": CycleStatus.FINISHED.value,
             "outcome": outcome.value,
             "reasons": list(reasons),
             "finished_at": now,
         }
-        for status in (CycleStatus.RUNNING, CycleStatus.IN_CANARY):
-            self._leave(cycle_id, status, ended)
-        return self.get(cycle_id)
-
-    def _leave(self, cycle_id: str, status: CycleStatus, values: dict[str, Any]) -> None:
         with self._engine.begin() as connection:
             connection.execute(
                 sa.update(cycles)
-                .where(cycles.c.id == cycle_id, cycles.c.status == status.value)
-                .values(**values)
+                .where(cycles.c.id == cycle_id, cycles.c.status != CycleStatus.FINISHED.value)
+                .values(**ended)
             )
+            connection.execute(
+                sa.update(approvals)
+                .where(approvals.c.awaited_by == "cycle", approvals.c.awaited_id == cycle_id)
+                .where(approvals.c.state == "pending")
+                .values(state="withdrawn", decided_at=now)
+            )
+        return self.get(cycle_id)
 
 
 def _cycle(row: "sa.Row[Any]") -> Cycle:

@@ -1,4 +1,4 @@
-"""From stored feedback to a dataset on object storage: anonymize, select, split, write, publish."""
+"""From stored feedback to a dataset on object storage: assess, anonymize, select, split, write, publish."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -8,11 +8,14 @@ from hashlib import sha256
 from gateway_tuning.datasets import parquet, splits
 from gateway_tuning.datasets.example import Example
 from gateway_tuning.datasets.formats import WRITERS
-from gateway_tuning.datasets.manifest import Counts, Export, Manifest, Part, dataset_id
-from gateway_tuning.datasets.recipe import DatasetRecipe
+from gateway_tuning.datasets.manifest import Counts, Export, Manifest, Part, RatersAgreement, dataset_id
+from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
 from gateway_tuning.datasets.selection import newest, select, texts, with_texts
+from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.feedback.anonymization import AnonymizationFailure, Anonymizer
 from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.feedback.trust import assess
+from gateway_tuning.feedback.votes import Agreement
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.object_store import ObjectStore
 
@@ -20,12 +23,28 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a record: whether an example is made of it, and why not or how far."""
+
+    feedback_id: str
+    user_id: str | None
+    used: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltDataset:
-    """Examples ordered by id, and the records that could not be anonymized, with the reason."""
+    """Examples ordered by id; the records set aside by trust or anonymization, with the reason.
+
+    `fates` covers every record within the recipe and its `max_records`, by time.
+    """
 
     examples: tuple[Example, ...]
     counts: Counts
+    quarantined: tuple[tuple[FeedbackRecord, str], ...]
     failures: tuple[tuple[FeedbackRecord, str], ...]
+    fates: tuple[Fate, ...]
+    agreement: Agreement
 
 
 def build(
@@ -33,6 +52,7 @@ def build(
     recipe: DatasetRecipe,
     anonymizer: Anonymizer,
     *,
+    subject_of: splits.SubjectOf,
     on_progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> BuiltDataset:
     """Only anonymized text gets past this function.
@@ -41,18 +61,30 @@ def build(
         records: usable feedback of one tenant.
         recipe: what to take and how to split.
         anonymizer: finds and replaces personal data.
+        subject_of: hides a user behind the tenant's key.
         on_progress: called with (records anonymized, records in all).
+
+    Raises:
+        ConfigurationError: the recipe is of a version that is read but no longer built.
     """
+    if recipe.version != RECIPE_VERSION:
+        raise ConfigurationError(
+            f"Recipe version {recipe.version} is no longer built; leave the version out for {RECIPE_VERSION}"
+        )
     wanted = [record for record in records if _is_wanted(record, recipe)]
     taken = newest(wanted, recipe.max_records)
     left_out = Counter(
         {"outside_recipe": len(records) - len(wanted), "over_max_records": len(wanted) - len(taken)}
     )
+    assessment = assess(taken, recipe.trust)
+    refusals = (*assessment.quarantined, *assessment.capped)
+    left_out.update(refusal.code for refusal in refusals)
+    trusted = assessment.kept
     clean: list[FeedbackRecord] = []
     failures: list[tuple[FeedbackRecord, str]] = []
     entities: Counter[str] = Counter()
-    for start in range(0, len(taken), _CHUNK):
-        chunk = taken[start : start + _CHUNK]
+    for start in range(0, len(trusted), _CHUNK):
+        chunk = trusted[start : start + _CHUNK]
         for record, result in zip(
             chunk, anonymizer.anonymize([texts(record) for record in chunk]), strict=True
         ):
@@ -61,26 +93,42 @@ def build(
                 continue
             clean.append(with_texts(record, result.fields))
             entities.update(result.entities)
-        on_progress(min(start + _CHUNK, len(taken)), len(taken))
+        on_progress(min(start + _CHUNK, len(trusted)), len(trusted))
     left_out["anonymization_failed"] = len(failures)
 
     selection = select(
         clean, max_pairs_per_prompt=recipe.max_pairs_per_prompt, min_rating_gap=recipe.min_rating_gap
     )
     examples = splits.assign(
-        selection.drafts, validation_share=recipe.validation_share, test_share=recipe.test_share
+        selection.drafts,
+        validation_share=recipe.validation_share,
+        test_share=recipe.test_share,
+        subject_of=subject_of,
     )
     left_out.update(selection.left_out)
     counts = Counts(
         records=len(records),
         used=selection.used,
         left_out={reason: count for reason, count in sorted(left_out.items()) if count},
-        examples=_count_by_split_and_kind(examples),
+        examples=count_by_split_and_kind(examples),
         entities=dict(sorted(entities.items())),
         groups=len({example.group_id for example in examples}),
         shared_groups=len(splits.shared_groups(examples)),
+        agreement=_summary(selection.agreement),
     )
-    return BuiltDataset(tuple(examples), counts, tuple(failures))
+    decided: dict[tuple[str, str], tuple[bool, str | None]] = {
+        _name(refusal.record): (False, refusal.reason) for refusal in refusals
+    }
+    decided |= {_name(record): (False, f"not anonymized: {reason}") for record, reason in failures}
+    decided |= {name: (choice.is_used, choice.reason) for name, choice in selection.choices.items()}
+    return BuiltDataset(
+        examples=tuple(examples),
+        counts=counts,
+        quarantined=tuple((refusal.record, refusal.reason) for refusal in assessment.quarantined),
+        failures=tuple(failures),
+        fates=tuple(Fate(record.id, record.user_id, *decided[_name(record)]) for record in taken),
+        agreement=selection.agreement,
+    )
 
 
 def publish(
@@ -90,15 +138,32 @@ def publish(
 
     Publishing equal content again changes nothing and returns the same manifest.
     """
+    return write_dataset(
+        built.examples, built.counts, recipe, store, tenant=tenant, anonymizer=anonymizer, replaces=None
+    )
+
+
+def write_dataset(
+    examples: Sequence[Example],
+    counts: Counts,
+    recipe: DatasetRecipe,
+    store: ObjectStore,
+    *,
+    tenant: str,
+    anonymizer: str,
+    replaces: str | None,
+) -> Manifest:
+    """`publish` for examples from anywhere; `replaces` is the dataset that they are what is left of."""
     by_split: dict[str, list[Example]] = {split: [] for split in splits.SPLITS}
-    for example in built.examples:
+    for example in examples:
         by_split[example.split].append(example)
     identity = dataset_id(
-        {split: [example.id for example in examples] for split, examples in by_split.items()},
+        {split: [example.id for example in part] for split, part in by_split.items()},
         tenant=tenant,
         recipe=recipe,
         anonymizer=anonymizer,
-        counts=built.counts,
+        counts=counts,
+        replaces=replaces,
     )
     if store.exists(layout.dataset_manifest(identity)):
         return read_manifest(store, identity)
@@ -109,12 +174,13 @@ def publish(
         tenant=tenant,
         recipe=recipe,
         anonymizer=anonymizer,
-        counts=built.counts,
-        parts=tuple(_write_part(store, identity, split, examples) for split, examples in by_split.items()),
+        counts=counts,
+        replaces=replaces,
+        parts=tuple(_write_part(store, identity, split, part) for split, part in by_split.items()),
         exports=tuple(
-            _write_export(store, identity, name, split, examples)
+            _write_export(store, identity, name, split, part)
             for name in WRITERS
-            for split, examples in by_split.items()
+            for split, part in by_split.items()
         ),
     )
     store.write_new(layout.dataset_manifest(identity), manifest.encode())
@@ -144,13 +210,29 @@ def build_key(*, tenant: str, watermark: int, recipe: DatasetRecipe, anonymizer:
     return sha256(body.encode()).hexdigest()
 
 
+def _name(record: FeedbackRecord) -> tuple[str, str]:
+    return record.tenant, record.id
+
+
+def _summary(agreement: Agreement) -> RatersAgreement:
+    """Rounded, so that the dataset's id does not hang on a last bit."""
+    raters = agreement.by_rater.values()
+    return RatersAgreement(
+        answers=len(agreement.by_answer),
+        share=None if agreement.share is None else round(agreement.share, 4),
+        alpha=None if agreement.alpha is None else round(agreement.alpha, 4),
+        raters=len(raters),
+        mostly_alone=sum(2 * rater.agreed < rater.compared for rater in raters),
+    )
+
+
 def _is_wanted(record: FeedbackRecord, recipe: DatasetRecipe) -> bool:
     return (recipe.since is None or record.timestamp >= recipe.since) and (
         recipe.types is None or record.type in recipe.types
     )
 
 
-def _count_by_split_and_kind(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
+def count_by_split_and_kind(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for example in examples:
         counts[example.split][example.kind.value] += 1

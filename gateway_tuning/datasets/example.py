@@ -22,7 +22,8 @@ class Example:
     """All texts are anonymized. `messages` ends with the user's turn that `answer` replies to.
 
     `rejected` is set on preferences only, `desirable` on labelled answers only. `group_id` is shared by all
-    examples that must stay in one split, and reveals no user.
+    examples that must stay in one split, and reveals no user. `subject_ids` are those of the users whose feedback it was
+    made of (`feedback.subjects`): by them it is found when one of them is erased.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Example:
     last_feedback_at: datetime
     group_id: str
     split: str
+    subject_ids: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:

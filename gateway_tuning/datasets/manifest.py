@@ -28,6 +28,18 @@ class Export(BaseModel):
     sha256: str
 
 
+class RatersAgreement(BaseModel):
+    """How far raters of the same answer agree. None: no two raters rated one answer, or nothing sets them apart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answers: int  # with at least two raters
+    share: float | None  # of the pairs of raters of one answer that agree
+    alpha: float | None  # Krippendorff's, nominal: 1 is perfect, 0 is chance
+    raters: int  # who rated an answer on which the others had a majority
+    mostly_alone: int  # of them: against that majority more often than with it
+
+
 class Counts(BaseModel):
     """`records` = `used` + all of `left_out`."""
 
@@ -40,6 +52,7 @@ class Counts(BaseModel):
     entities: dict[str, int]  # personal data replaced in the records, by entity type
     groups: int
     shared_groups: int  # 0, or the splits leak
+    agreement: RatersAgreement | None = None  # None: not measured
 
 
 class Manifest(BaseModel):
@@ -54,16 +67,28 @@ class Manifest(BaseModel):
     counts: Counts
     parts: tuple[Part, ...]
     exports: tuple[Export, ...]
+    replaces: str | None = None  # the dataset from which the examples of an erased person were taken out
 
     def encode(self) -> bytes:
         return (json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode()
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 by key of every object that the dataset has beside this manifest."""
+        parts = {part.key: part.sha256 for part in self.parts}
+        return parts | {export.key: export.sha256 for export in self.exports}
 
     def parts_of(self, split: str) -> list[Part]:
         return [part for part in self.parts if part.split == split]
 
 
 def dataset_id(
-    example_ids: dict[str, list[str]], *, tenant: str, recipe: DatasetRecipe, anonymizer: str, counts: Counts
+    example_ids: dict[str, list[str]],
+    *,
+    tenant: str,
+    recipe: DatasetRecipe,
+    anonymizer: str,
+    counts: Counts,
+    replaces: str | None = None,
 ) -> str:
     """An id made of everything the manifest says, so equal content is one dataset whoever builds it, and when."""
     body = {
@@ -73,4 +98,6 @@ def dataset_id(
         "anonymizer": anonymizer,
         "counts": counts.model_dump(mode="json"),
     }
+    if replaces is not None:
+        body["replaces"] = replaces
     return "ds-" + sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from gateway_tuning.datasets.example import Example, ExampleKind, Turn
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         pa.field("last_feedback_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("subject_ids", pa.list_(pa.string()), nullable=False),
     ]
 )
 
@@ -47,7 +48,8 @@ def encode(examples: Sequence[Example]) -> bytes:
 
 
 def decode(data: bytes) -> list[Example]:
-    return [_example(row) for row in pq.read_table(io.BytesIO(data), schema=SCHEMA).to_pylist()]
+    """Version 1 named no subjects: its examples have none."""
+    return [_example(row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
 
 
 def _row(example: Example) -> dict[str, Any]:
@@ -66,5 +68,6 @@ def _example(row: dict[str, Any]) -> Example:
             "messages": tuple(Turn(**turn) for turn in row["messages"]),
             "feedback_ids": tuple(row["feedback_ids"]),
             "feedback_types": tuple(row["feedback_types"]),
+            "subject_ids": tuple(row.get("subject_ids", ())),
         }
     )

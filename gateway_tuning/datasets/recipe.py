@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway_tuning.feedback.record import FeedbackType
+from gateway_tuning.feedback.trust_policy import TrustPolicy
 
-# Raise when selection, splitting or anonymization changes what comes out: old datasets then keep their ids.
-RECIPE_VERSION: Literal[1] = 1
+# Raise when trust, selection, splitting or anonymization changes what comes out: old datasets then keep their ids.
+RECIPE_VERSION: Literal[2] = 2
 
 
 class DatasetRecipe(BaseModel):
@@ -16,7 +17,10 @@ class DatasetRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = RECIPE_VERSION
+    version: Literal[1, 2] = Field(
+        RECIPE_VERSION,
+        description="How datasets are made; 1 is read and no longer built, and knew neither trust nor majorities",
+    )
     max_records: int = Field(10_000, ge=1, description="Newest feedback records taken at most")
     since: datetime | None = Field(None, description="Only feedback given at or after this time")
     types: tuple[FeedbackType, ...] | None = Field(
@@ -29,6 +33,9 @@ class DatasetRecipe(BaseModel):
     )
     min_rating_gap: float = Field(
         0.5, gt=0, le=2, description="Smallest difference of mean ratings that makes a preference pair"
+    )
+    trust: TrustPolicy = Field(
+        TrustPolicy(), description="Caps on anybody's weight, and what counts as a burst"
     )
 
     @model_validator(mode="after")

@@ -3,22 +3,25 @@
 | feedback | gives |
 |---|---|
 | correction, or any rating with a corrected answer | demonstration of the corrected answer, preference over the given one |
-| thumbs up | labelled answer; demonstration when the votes on that answer are positive |
+| thumbs up | labelled answer; demonstration where the raters of that answer like it |
 | thumbs down | labelled answer |
 | automatic evaluation, text with a score | labelled answer by the sign of the score |
 | reformulation that was answered | preference for the second answer on the first wording, demonstration on the second |
-| rival answers to one prompt | preference pairs, from the votes of all their ratings |
+| rival answers to one prompt | preference pairs, from the votes on each |
+
+What raters say of one answer is resolved by `feedback.votes`: the outvoted speak for nothing, and a tie is no label.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from statistics import fmean
 
 from gateway_tuning.datasets.example import ExampleKind, Turn
 from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType
+from gateway_tuning.feedback.trust import account
+from gateway_tuning.feedback.votes import Agreement, Verdict, Vote, agreement, resolve
 
 Messages = tuple[Turn, ...]
 
@@ -46,21 +49,54 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """`used` and `left_out` together count every record once."""
+class Choice:
+    """What became of a record. `code` is counted where it is left out; `reason` explains, also where it is used."""
 
-    drafts: tuple[Draft, ...]
-    used: int
-    left_out: dict[str, int]
+    is_used: bool
+    code: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Vote:
-    score: float
-    record: FeedbackRecord
+class Selection:
+    """A choice for every record, by its (tenant, id)."""
+
+    drafts: tuple[Draft, ...]
+    choices: dict[tuple[str, str], Choice]
+    agreement: Agreement
+
+    @property
+    def used(self) -> int:
+        return sum(choice.is_used for choice in self.choices.values())
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        codes = Counter(choice.code for choice in self.choices.values() if not choice.is_used)
+        return dict(sorted(codes.items()))
 
 
-_Votes = dict[tuple[Messages, str], list[_Vote]]
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """One answer with what its raters decided."""
+
+    messages: Messages
+    answer: str
+    verdict: Verdict
+    records: dict[str, FeedbackRecord]  # by the key of their vote
+
+    @property
+    def sources(self) -> list[FeedbackRecord]:
+        return [self.records[vote.key] for vote in self.verdict.winners]
+
+
+_REASONS = {
+    "text_without_rating": "free text without a rating",
+    "no_signal": "neither rates nor corrects the answer",
+    "reformulation_without_answer": "the second wording has no answer",
+    "reformulation_not_satisfied": "the second answer did not satisfy either",
+    "reformulation_repeats_itself": "the second wording changed nothing",
+}
+OUTVOTED, TIED, SUPERSEDED = "outvoted", "conflicting_ratings", "superseded_vote"
 
 
 def select(
@@ -68,22 +104,50 @@ def select(
 ) -> Selection:
     """Drafts ordered by id; equal examples from several records are one draft with all its sources."""
     drafts = _Drafts()
-    votes: _Votes = defaultdict(list)
-    reasons: dict[str, str] = {}  # record key -> why it is left out unless a draft takes it up
+    votes: dict[tuple[Messages, str], list[FeedbackRecord]] = defaultdict(list)
+    codes: dict[str, str] = {}  # why a record is left out unless a draft takes it up
+    names: dict[str, tuple[str, str]] = {}
     for record in records:
-        reasons[_key(record)] = _take_record(record, drafts, votes)
-    for cast in votes.values():
-        if _mean(cast) == 0:
-            reasons.update({_key(vote.record): "conflicting_ratings" for vote in cast})
-    _take_votes(votes, drafts)
-    _take_rivals(votes, drafts, max_pairs_per_prompt, min_rating_gap)
+        names[_key(record)] = (record.tenant, record.id)
+        codes[_key(record)] = _take_record(record, drafts, votes)
+    rated = [_rate(messages, answer, cast) for (messages, answer), cast in votes.items()]
+    _take_votes(rated, drafts)
+    _take_rivals(rated, drafts, max_pairs_per_prompt, min_rating_gap)
 
-    left_out = Counter(reason for key, reason in reasons.items() if key not in drafts.taken)
+    lost = {key: (code, reason) for one in rated for key, code, reason in _lost_votes(one.verdict)}
+    choices = {name: _choice(codes[key], lost.get(key), key in drafts.taken) for key, name in names.items()}
     return Selection(
         drafts=tuple(drafts.by_id[id_] for id_ in sorted(drafts.by_id)),
-        used=len(reasons) - left_out.total(),
-        left_out=dict(sorted(left_out.items())),
+        choices=choices,
+        agreement=agreement(one.verdict for one in rated),
     )
+
+
+def _choice(code: str, lost: tuple[str, str] | None, is_used: bool) -> Choice:
+    if lost is not None:
+        return Choice(is_used, lost[0], f"{lost[1]}; its correction is used" if is_used else lost[1])
+    return Choice(is_used, code, None if is_used else _REASONS[code])
+
+
+def _rate(messages: Messages, answer: str, cast: Sequence[FeedbackRecord]) -> _Rated:
+    votes = [
+        Vote(_key(record), account(record), score, record.timestamp)
+        for record in cast
+        if (score := _score(record)) is not None
+    ]
+    return _Rated(messages, answer, resolve(votes), {_key(record): record for record in cast})
+
+
+def _lost_votes(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
+    """Key, code and reason of each vote that decides nothing."""
+    losers, raters = len(verdict.losers), len(verdict.counted)
+    for vote in verdict.losers:
+        if verdict.winners:
+            yield vote.key, OUTVOTED, f"outvoted: {losers} of {raters} raters"
+        else:
+            yield vote.key, TIED, f"tied: {raters // 2} of {raters} raters each way"
+    for vote in verdict.superseded:
+        yield vote.key, SUPERSEDED, "superseded by a later vote of the same rater"
 
 
 @dataclass(slots=True)
@@ -98,7 +162,9 @@ class _Drafts:
         self.taken.update(_key(record) for record in sources)
 
 
-def _take_record(record: FeedbackRecord, drafts: _Drafts, votes: _Votes) -> str:
+def _take_record(
+    record: FeedbackRecord, drafts: _Drafts, votes: dict[tuple[Messages, str], list[FeedbackRecord]]
+) -> str:
     """Use what the record says by itself and keep its vote; the reason tells why it may come to nothing."""
     messages = _messages(record, record.prompt)
     if record.corrected_response:
@@ -108,30 +174,32 @@ def _take_record(record: FeedbackRecord, drafts: _Drafts, votes: _Votes) -> str:
         )
     if record.type is FeedbackType.REFORMULATION:
         return _take_reformulation(record, messages, drafts)
-    score = _score(record)
-    if score is not None:
-        votes[messages, record.response].append(_Vote(score, record))
+    if _score(record) is not None:
+        votes[messages, record.response].append(record)
     return "text_without_rating" if record.type is FeedbackType.TEXT else "no_signal"
 
 
-def _take_votes(votes: _Votes, drafts: _Drafts) -> None:
-    for (messages, answer), cast in votes.items():
-        mean, sources = _mean(cast), [vote.record for vote in cast]
-        if mean == 0:
+def _take_votes(rated: Sequence[_Rated], drafts: _Drafts) -> None:
+    for one in rated:
+        score = one.verdict.score
+        if score is None:
             continue
-        drafts.add(Draft(ExampleKind.LABELLED, messages, answer, desirable=mean > 0), *sources)
-        if mean > 0 and any(record.type is FeedbackType.THUMBS_UP for record in sources):
-            drafts.add(Draft(ExampleKind.DEMONSTRATION, messages, answer), *sources)
+        drafts.add(Draft(ExampleKind.LABELLED, one.messages, one.answer, desirable=score > 0), *one.sources)
+        if score > 0 and any(record.type is FeedbackType.THUMBS_UP for record in one.sources):
+            drafts.add(Draft(ExampleKind.DEMONSTRATION, one.messages, one.answer), *one.sources)
 
 
-def _take_rivals(votes: _Votes, drafts: _Drafts, max_pairs: int, min_gap: float) -> None:
-    means: dict[Messages, dict[str, float]] = defaultdict(dict)
-    for (messages, answer), cast in votes.items():
-        means[messages][answer] = _mean(cast)
-    for messages, rivals in means.items():
+def _take_rivals(rated: Sequence[_Rated], drafts: _Drafts, max_pairs: int, min_gap: float) -> None:
+    scores: dict[Messages, dict[str, float]] = defaultdict(dict)
+    sources: dict[tuple[Messages, str], list[FeedbackRecord]] = {}
+    for one in rated:
+        if one.verdict.score is not None:
+            scores[one.messages][one.answer] = one.verdict.score
+            sources[one.messages, one.answer] = one.sources
+    for messages, rivals in scores.items():
         for better, worse in _rival_pairs(rivals, min_gap)[:max_pairs]:
-            sources = [vote.record for answer in (better, worse) for vote in votes[messages, answer]]
-            drafts.add(Draft(ExampleKind.PREFERENCE, messages, better, worse), *sources)
+            both = [*sources[messages, better], *sources[messages, worse]]
+            drafts.add(Draft(ExampleKind.PREFERENCE, messages, better, worse), *both)
 
 
 def _take_reformulation(record: FeedbackRecord, messages: Messages, drafts: _Drafts) -> str:
@@ -148,10 +216,6 @@ def _take_reformulation(record: FeedbackRecord, messages: Messages, drafts: _Dra
             Draft(ExampleKind.DEMONSTRATION, _messages(record, record.reformulated_prompt), answer), record
         )
     return "reformulation_repeats_itself"
-
-
-def _mean(cast: list[_Vote]) -> float:
-    return fmean(vote.score for vote in cast)
 
 
 def _score(record: FeedbackRecord) -> float | None:

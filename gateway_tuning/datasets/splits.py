@@ -6,7 +6,7 @@ example only when it joins two groups, and then only the examples of one of them
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 
 from gateway_tuning.datasets.example import Example
@@ -15,10 +15,16 @@ from gateway_tuning.datasets.selection import Draft
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 _SALT = "splits-1"
+SubjectOf = Callable[[str | None], str | None]
 
 
-def assign(drafts: Sequence[Draft], *, validation_share: float, test_share: float) -> list[Example]:
-    """Examples in the order of the drafts; the shares are shares of groups, met in expectation."""
+def assign(
+    drafts: Sequence[Draft], *, validation_share: float, test_share: float, subject_of: SubjectOf
+) -> list[Example]:
+    """Examples in the order of the drafts; the shares are shares of groups, met in expectation.
+
+    `subject_of` hides a user behind the tenant's key; it is the only trace of users in an example.
+    """
     components = _components(drafts)
     examples: list[Example | None] = [None] * len(drafts)
     for members, keys in components:
@@ -26,7 +32,7 @@ def assign(drafts: Sequence[Draft], *, validation_share: float, test_share: floa
         # The group's public name comes from anonymized content: a hash of a user id could be guessed back.
         group_id = sha256(min(drafts[index].id for index in members).encode()).hexdigest()[:16]
         for index in members:
-            examples[index] = _example(drafts[index], group_id, split)
+            examples[index] = _example(drafts[index], group_id, split, subject_of)
     return [example for example in examples if example is not None]
 
 
@@ -86,8 +92,9 @@ def _split_of(anchor: str, validation_share: float, test_share: float) -> str:
     return VALIDATION if position < test_share + validation_share else TRAIN
 
 
-def _example(draft: Draft, group_id: str, split: str) -> Example:
+def _example(draft: Draft, group_id: str, split: str, subject_of: SubjectOf) -> Example:
     sources = sorted(draft.sources, key=lambda record: (record.tenant, record.id))
+    subjects = {subject_of(record.user_id) for record in sources}
     return Example(
         id=draft.id,
         kind=draft.kind,
@@ -100,4 +107,5 @@ def _example(draft: Draft, group_id: str, split: str) -> Example:
         last_feedback_at=draft.last_feedback_at,
         group_id=group_id,
         split=split,
+        subject_ids=tuple(sorted(subject for subject in subjects if subject is not None)),
     )

@@ -68,6 +68,7 @@ def choose(examples: Sequence[Example], settings: EvaluationSettings) -> list[Ex
     return sorted(demonstrations, key=rank)[: settings.max_examples]
 
 
+DATASET_METADATA = b"dataset_id"
 PREDICTIONS_SCHEMA = pa.schema(
     [
         pa.field("example_id", pa.string(), nullable=False),
@@ -86,8 +87,8 @@ PREDICTIONS_SCHEMA = pa.schema(
 )
 
 
-def predictions_table(evaluation: Evaluation) -> pa.Table:
-    """Two rows a pair, `system` being candidate or baseline."""
+def predictions_table(evaluation: Evaluation, dataset_id: str) -> pa.Table:
+    """Two rows a pair, `system` being candidate or baseline. Its metadata names the dataset that was asked."""
     result = evaluation.result
     rows = [
         {
@@ -110,7 +111,8 @@ def predictions_table(evaluation: Evaluation) -> pa.Table:
             ("baseline", result.baseline.model, pair.baseline, pair.baseline_similarity),
         )
     ]
-    return pa.Table.from_pylist(rows, schema=PREDICTIONS_SCHEMA)
+    schema = PREDICTIONS_SCHEMA.with_metadata({DATASET_METADATA: dataset_id})
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _similarity(prediction: Prediction, example: Example) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway_tuning.datasets.retired import require_live
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.storage.database import first_insert_wins, reading
 from gateway_tuning.storage.tables import evaluations
@@ -30,10 +31,16 @@ class EvaluationStore:
         self._engine = engine
 
     def add(self, evaluation: StoredEvaluation) -> StoredEvaluation:
-        """The first record of an evaluation stays, and is returned."""
+        """The first record of an evaluation stays, and is returned.
+
+        Raises:
+            ErasedError: its dataset was retired while it ran.
+        """
         values = {name: getattr(evaluation, name) for name in evaluations.c.keys()}  # noqa: SIM118 - no mapping
-        with self._engine.begin() as connection, first_insert_wins(connection):
-            connection.execute(sa.insert(evaluations).values(**values))
+        with self._engine.begin() as connection:
+            require_live(connection, evaluation.tenant, evaluation.dataset_id)
+            with first_insert_wins(connection):
+                connection.execute(sa.insert(evaluations).values(**values))
         return self.get(evaluation.id)
 
     def find(self, evaluation_id: str) -> StoredEvaluation | None:

@@ -25,7 +25,14 @@ from gateway_tuning.feedback.shaping import shape
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.feedback.validation import MAX_TEXT_LENGTH, problems
 from gateway_tuning.feedback.versions import Statement, statement
-from gateway_tuning.feedback.writing import Fate, claim_answers, write_feedback, write_quarantine
+from gateway_tuning.feedback.writing import (
+    Fate,
+    SubjectOf,
+    claim_answers,
+    erased_at,
+    write_feedback,
+    write_quarantine,
+)
 from gateway_tuning.storage.tables import idempotency_keys
 from gateway_tuning.storage.tenants import lock_tenant
 
@@ -118,7 +125,7 @@ def commit(
         for tenant in tenants:
             lock_tenant(connection, tenant)
             work = _gather(connection, submissions, answers, tenant, now)
-            _set_aside_reused_answers(connection, work, tenant, now)
+            _set_aside_reused_answers(connection, work, tenant, now, subjects[tenant])
             fates = write_feedback(connection, tenant, work.statements, now, subjects[tenant])
             for (place, at), given, fate in zip(work.statement_places, work.statements, fates, strict=True):
                 _put(answers, place, at, _receipt(given, fate))
@@ -145,10 +152,11 @@ def _parse(body: bytes) -> Any:
 def _read(
     value: Any, place: int, *, careful: bool, tenant: str, key: str | None, now: datetime, tokens: TokenPolicy
 ) -> Statement | QuarantineEntry:
-    position = f"element {place}"
     if not isinstance(value, dict):
         reason = f"Not a JSON object: {shown(value)}"
-        return QuarantineEntry(tenant, "reading", SOURCE, position, (reason,), canonical_json(value))
+        return QuarantineEntry(
+            tenant, "reading", SOURCE, f"element {place}", (reason,), canonical_json(value)
+        )
     given_id = value.get("id")
     if given_id in (None, "") and key is not None:
         value = {**value, "id": sha256(f"{key}\0{place}".encode()).hexdigest()[:32]}
@@ -165,7 +173,7 @@ def _read(
     if given is None or reasons:
         user = value.get("user_id")
         return QuarantineEntry(
-            tenant, "validation", SOURCE, position, reasons, canonical_json(value),
+            tenant, "validation", SOURCE, f"element {place}", reasons, canonical_json(value),
             feedback_id, user if isinstance(user, str) else None,
         )  # fmt: skip
     return given
@@ -257,13 +265,19 @@ def _claim_key(connection: sa.Connection, submission: Submission, now: datetime)
     return bool(known == submission.request_sha256)
 
 
-def _set_aside_reused_answers(connection: sa.Connection, work: _Work, tenant: str, now: datetime) -> None:
-    """A signed answer is rated under one feedback id: the first one that came."""
+def _set_aside_reused_answers(
+    connection: sa.Connection, work: _Work, tenant: str, now: datetime, subject_of: SubjectOf
+) -> None:
+    """A signed answer is rated under one feedback id: the first one that came. The erased claim nothing."""
+    signed = [index for index, given in enumerate(work.statements) if given.record.rating_token is not None]
+    subjects = {index: subject_of(work.statements[index].record.user_id) for index in signed}
+    erased = erased_at(connection, tenant, {subject for subject in subjects.values() if subject is not None})
     claims: dict[str, str] = {}
     holders: dict[str, list[int]] = defaultdict(list)
-    for index, given in enumerate(work.statements):
+    for index in signed:
+        given, since = work.statements[index], erased.get(subjects[index])
         answer = given.record.answer_id
-        if given.record.rating_token is not None and answer is not None:
+        if answer is not None and (since is None or given.version.event_time > since):
             claims.setdefault(answer, given.record.id)
             holders[answer].append(index)
     if not claims:

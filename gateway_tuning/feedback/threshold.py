@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from gateway_tuning.cycles.cycle import CycleStatus
 from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.datasets.recipe import RECIPE_VERSION
 from gateway_tuning.errors import ConflictError, NotFoundError, OrchestratorError
@@ -28,12 +29,25 @@ _NAMESPACE = uuid.UUID("5f0c1b1e-5d0e-5c57-9a55-6b1d6a1f7d3e")
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What makes a model's crossing. `is_default` where the model has no setting of its own."""
+    """What makes a model's crossing: its own setting where it has one, else the default."""
 
     model: str
-    count: int
-    hours: float
-    is_default: bool
+    own_count: int | None
+    own_hours: float | None
+    default_count: int
+    default_hours: float
+
+    @property
+    def count(self) -> int:
+        return self.default_count if self.own_count is None else self.own_count
+
+    @property
+    def hours(self) -> float:
+        return self.default_hours if self.own_hours is None else self.own_hours
+
+    @property
+    def is_default(self) -> bool:
+        return self.own_count is None and self.own_hours is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +80,12 @@ class ThresholdStore:
             raise NotFoundError(f"No model {model} of {tenant}; `gateway-tuning models` lists them")
         return self._threshold(row)
 
-    def set(
-        self, tenant: str, model: str, *, count: int | None, hours: float | None, now: datetime
-    ) -> Threshold:
-        """None is the default again. A free name becomes the tenant's; raises ConflictError for a taken one."""
-        claim_model(self._engine, model, tenant, now=now)
+    def set(self, tenant: str, model: str, *, count: int | None, hours: float | None) -> Threshold:
+        """None is the default again. Raises NotFoundError for a model that is not the tenant's."""
         with self._engine.begin() as connection:
             connection.execute(
                 sa.update(models)
-                .where(models.c.name == model)
+                .where(models.c.name == model, models.c.tenant == tenant)
                 .values(feedback_threshold=count, threshold_hours=hours)
             )
         return self.setting(tenant, model)
@@ -95,13 +106,21 @@ class ThresholdStore:
         return self._crossings(*where)
 
     def unanswered(self, *, announced_before: datetime) -> list[Crossing]:
-        """Announced before then, and no cycle of the model has gone beyond the watermark since."""
-        followed = (
+        """Announced before then, and no cycle went beyond the watermark since.
+
+        While a cycle of the model is unfinished, in its canary for days perhaps, a new one could not begin: such a
+        crossing waits for its end.
+        """
+        answered = (
             sa.select(cycles.c.id)
             .where(cycles.c.tenant == thresholds.c.tenant, cycles.c.model == thresholds.c.model)
-            .where(cycles.c.watermark > thresholds.c.watermark)
+            .where(
+                sa.or_(
+                    cycles.c.watermark > thresholds.c.watermark, cycles.c.status != CycleStatus.FINISHED.value
+                )
+            )
         )
-        return self._crossings(thresholds.c.announced_at < announced_before, ~sa.exists(followed))
+        return self._crossings(thresholds.c.announced_at < announced_before, ~sa.exists(answered))
 
     def mark_announced(self, crossing: Crossing, now: datetime) -> None:
         self._mark(crossing, announced_at=now, error=None)
@@ -160,15 +179,11 @@ class ThresholdStore:
         query = sa.select(models).where(models.c.tenant == tenant).order_by(models.c.name)
         with reading(self._engine) as connection:
             own = [self._threshold(row) for row in connection.execute(query)]
-        return own or [Threshold(DEFAULT_MODEL, self._default_count, self._default_hours, is_default=True)]
+        return own or [Threshold(DEFAULT_MODEL, None, None, self._default_count, self._default_hours)]
 
     def _threshold(self, row: "sa.Row[Any]") -> Threshold:
-        count, hours = row.feedback_threshold, row.threshold_hours
         return Threshold(
-            model=row.name,
-            count=self._default_count if count is None else count,
-            hours=self._default_hours if hours is None else hours,
-            is_default=count is None and hours is None,
+            row.name, row.feedback_threshold, row.threshold_hours, self._default_count, self._default_hours
         )
 
     def _cross(self, tenant: str, threshold: Threshold, now: datetime) -> Crossing | None:

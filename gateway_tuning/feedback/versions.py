@@ -1,6 +1,5 @@
 """A record as it is kept, and the order in which statements under one id win. Pure."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import NamedTuple
@@ -20,8 +19,7 @@ class Version(NamedTuple):
     content_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """`content` is JSON with sorted keys, equal for equal records; `content_hash` is its SHA-256 in hex."""
 
     record: FeedbackRecord

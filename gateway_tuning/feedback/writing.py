@@ -64,6 +64,14 @@ class _Winner:
     subject: str | None
 
 
+_WITHOUT_TEXT = {
+    "feedback_id": None,
+    "subject_id": None,
+    "reasons": ["Of a person who was erased: its text is not kept"],
+    "raw": None,
+}
+
+
 def write_feedback(
     connection: sa.Connection,
     tenant: str,
@@ -73,7 +81,7 @@ def write_feedback(
 ) -> list[Fate]:
     """One fate a statement, in their order. The caller holds the tenant's lock (`storage.tenants.lock_tenant`)."""
     subjects = [subject_of(given.record.user_id) for given in statements]
-    erased = _erased_at(connection, tenant, {subject for subject in subjects if subject is not None})
+    erased = erased_at(connection, tenant, {subject for subject in subjects if subject is not None})
     fates = [Fate.DUPLICATE] * len(statements)
     winners: dict[str, _Winner] = {}
     places: dict[str, list[int]] = defaultdict(list)  # of the statements that were the latest when they came
@@ -104,7 +112,11 @@ def write_quarantine(
     created_at: datetime,
     subject_of: SubjectOf,
 ) -> int:
-    """How many of the entries are new; known ones stay as they are."""
+    """How many of the entries are new; known ones stay as they are.
+
+    Of a person who was erased, nobody can tell from a broken row when they said it: the row is counted and its text
+    is not kept.
+    """
     by_fingerprint: dict[str, QuarantineEntry] = {}
     for entry in entries:
         by_fingerprint.setdefault(entry.fingerprint, entry)
@@ -112,6 +124,8 @@ def write_quarantine(
         quarantine.c.tenant == tenant, quarantine.c.fingerprint.in_(by_fingerprint)
     )
     known = set(connection.execute(query).scalars())
+    subjects = {fingerprint: subject_of(entry.user_id) for fingerprint, entry in by_fingerprint.items()}
+    erased = erased_at(connection, tenant, {subject for subject in subjects.values() if subject is not None})
     rows = [
         {
             "tenant": entry.tenant,
@@ -120,11 +134,12 @@ def write_quarantine(
             "source": entry.source,
             "position": entry.position,
             "feedback_id": entry.feedback_id,
-            "subject_id": subject_of(entry.user_id),
+            "subject_id": subjects[fingerprint],
             "reasons": list(entry.reasons),
             "raw": entry.raw,
             "created_at": created_at,
         }
+        | (_WITHOUT_TEXT if entry.raw is not None and subjects[fingerprint] in erased else {})
         for fingerprint, entry in by_fingerprint.items()
         if fingerprint not in known
     ]
@@ -151,7 +166,7 @@ def claim_answers(
     return {answer: taken for answer, taken in known.items() if taken != claims[answer]}
 
 
-def _erased_at(connection: sa.Connection, tenant: str, subjects: set[str]) -> dict[str | None, datetime]:
+def erased_at(connection: sa.Connection, tenant: str, subjects: set[str]) -> dict[str | None, datetime]:
     """Of those subjects that were erased. Most tenants never erased anybody, and pay one short look for it."""
     any_erased = sa.select(erasures.c.id).where(erasures.c.tenant == tenant).limit(1)
     if not subjects or connection.execute(any_erased).first() is None:

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 
 from gateway_tuning.gateway.replies import RefusedError
+from gateway_tuning.rollout import assignment
 
 BODY_LIMIT = 1 << 20  # bytes
-_USER = "user:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,10 @@ class ChatRequest:
     @property
     def user_id(self) -> str | None:
         """The name that the application sent, as its feedback will say it; None where a session is all there is."""
-        if self.user is None or not self.user.startswith(_USER):
+        prefix = assignment.named("")
+        if self.user is None or not self.user.startswith(prefix):
             return None
-        return self.user.removeprefix(_USER)
+        return self.user.removeprefix(prefix)
 
 
 async def read_chat_request(request: Request) -> ChatRequest:
@@ -67,7 +68,7 @@ def _user(request: Request, body: dict[str, Any]) -> str | None:
     # Prefixes keep a session from meeting a user of the same name.
     named = body.get("user") or request.headers.get("x-user-id")
     if isinstance(named, str) and named:
-        return f"{_USER}{named}"
+        return assignment.named(named)
     session = request.headers.get("x-session-id")
     return f"session:{session}" if session else None
 

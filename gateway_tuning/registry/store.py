@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gateway_tuning.errors import ConflictError, NotFoundError
+from gateway_tuning.datasets.retired import require_live
+from gateway_tuning.errors import ConflictError, ErasedError, NotFoundError
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.model_version import ModelVersion, StoredFile
 from gateway_tuning.storage.database import first_insert_wins, reading
@@ -23,20 +24,28 @@ class Registry:
 
         Raises:
             ConflictError: the model's name belongs to another tenant.
+            ErasedError: the dataset that it was trained on is retired.
         """
         claim_model(self._engine, version.model, version.tenant, now=version.created_at)
-        with self._engine.begin() as connection, first_insert_wins(connection):
-            connection.execute(sa.insert(model_versions).values(**asdict(version)))
+        with self._engine.begin() as connection:
+            if _get(connection, version.id) is None:
+                require_live(connection, version.tenant, version.dataset_id)
+            with first_insert_wins(connection):
+                connection.execute(sa.insert(model_versions).values(**asdict(version)))
         return self.get(version.id)
 
     def get(self, version_id: str) -> ModelVersion:
         with reading(self._engine) as connection:
-            row = connection.execute(
-                sa.select(model_versions).where(model_versions.c.id == version_id)
-            ).one_or_none()
+            row = _get(connection, version_id)
         if row is None:
             raise NotFoundError(f"No model version {version_id}; `gateway-tuning models` lists them")
         return _version(row)
+
+    def candidate(self, version_id: str) -> ModelVersion:
+        """`get` for a new run. Raises ErasedError when it holds data of a person who was erased."""
+        with reading(self._engine) as connection:
+            require_no_erased(connection, version_id)
+        return self.get(version_id)
 
     def versions(self, model: str | None = None) -> list[ModelVersion]:
         query = sa.select(model_versions).order_by(model_versions.c.created_at, model_versions.c.id)
@@ -97,6 +106,20 @@ def alias(connection: sa.Connection, model: str, name: str) -> str | None:
     return found
 
 
+def holds_erased(connection: sa.Connection, version_id: str) -> bool:
+    """Whether a person was erased on whose data the version was trained. Nobody marks it until the transaction ends."""
+    query = sa.select(model_versions.c.holds_erased_since).where(model_versions.c.id == version_id)
+    return connection.execute(query.with_for_update()).scalar_one_or_none() is not None
+
+
+def require_no_erased(connection: sa.Connection, version_id: str) -> None:
+    """Raises ErasedError for a version that may be the candidate of no new evaluation or canary."""
+    if holds_erased(connection, version_id):
+        raise ErasedError(
+            f"{version_id} was trained on data of a person who was erased since; train a new version"
+        )
+
+
 def point_alias(
     connection: sa.Connection,
     model: str,
@@ -133,6 +156,12 @@ def point_alias(
     connection.execute(
         sa.insert(alias_history).values(model=model, alias=name, version_id=version_id, reason=reason, at=now)
     )
+
+
+def _get(connection: sa.Connection, version_id: str) -> "sa.Row[Any] | None":
+    return connection.execute(
+        sa.select(model_versions).where(model_versions.c.id == version_id)
+    ).one_or_none()
 
 
 def _version(row: "sa.Row[Any]") -> ModelVersion:

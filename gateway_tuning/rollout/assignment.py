@@ -25,6 +25,11 @@ def arm(place: float, share: float) -> Arm:
     return "control" if place >= 1.0 - share else "stable"
 
 
+def named(user_id: str) -> str:
+    """A user who has a name, told from a session that happens to be called the same."""
+    return f"user:{user_id}"
+
+
 def user_key(salt: str, user: str) -> str:
     """Joins the requests of one user in the outcomes without naming them."""
     return _digest(f"{salt}|user|{user}").hex()

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.registry.model_version import CANDIDATE, STABLE
-from gateway_tuning.registry.store import alias, point_alias
+from gateway_tuning.registry.store import alias, holds_erased, point_alias, require_no_erased
 from gateway_tuning.rollout.canary import Canary, Decision, Failure, Freshness, Look, advance, begin
 from gateway_tuning.rollout.judge import Metric, Statistics, Verdict, metrics
 from gateway_tuning.rollout.judge import judge as default_judge
@@ -42,6 +42,7 @@ class CanaryStore:
         Raises:
             ConflictError: the id belongs to another comparison, the model has a running canary, or its alias
                 `stable` does not point to `control`.
+            ErasedError: the candidate was trained on data of a person who was erased since.
         """
         canary = begin(
             canary_id,
@@ -103,11 +104,12 @@ class CanaryStore:
         with reading(self._engine) as connection:
             before = _get(connection, canary_id)
             stable = alias(connection, before.model, STABLE)
+            erased = holds_erased(connection, before.candidate)
         if before.state == "running":
             statistics, freshness = self._outcomes.arm_statistics(
                 canary_id, failed_request_seconds=before.policy.failed_request_seconds
             )
-            findings = _find_out(before, stable, statistics, judge)
+            findings = _find_out(before, stable, statistics, judge, erased=erased)
             self._record(before, findings, freshness, now)
         looks = self.looks(canary_id)
         return self.get(canary_id), looks[-1] if looks else None
@@ -117,6 +119,8 @@ class CanaryStore:
     ) -> None:
         after, decision = advance(before, findings, freshness, now)
         with self._engine.begin() as connection:
+            if after.state == "promoted" and holds_erased(connection, after.candidate):
+                return  # it was marked after this look began; the next look ends the canary
             if not _swap(connection, before, after):
                 return
             connection.execute(
@@ -126,7 +130,12 @@ class CanaryStore:
                 _end(connection, after, now)
 
 
-def _find_out(canary: Canary, stable: str | None, statistics: Statistics, judge: Judge) -> Verdict | Failure:
+def _find_out(
+    canary: Canary, stable: str | None, statistics: Statistics, judge: Judge, *, erased: bool
+) -> Verdict | Failure:
+    if erased:
+        # Not a roll-back: nothing was found against the candidate, but it may not be promoted whatever is found.
+        return Failure(f"{canary.candidate} was trained on data of a person who was erased since", voids=True)
     if stable != canary.control:
         reason = f"alias stable of {canary.model} now points to {stable}, not to the control {canary.control}"
         return Failure(reason, voids=True)
@@ -175,6 +184,7 @@ def _end(connection: sa.Connection, canary: Canary, now: datetime) -> None:
 def _refuse_unfit(connection: sa.Connection, canary: Canary) -> None:
     if canary.candidate == canary.control:
         raise ConflictError(f"Canary {canary.id} compares {canary.control} with itself")
+    require_no_erased(connection, canary.candidate)
     stable = alias(connection, canary.model, STABLE)
     if stable != canary.control:
         raise ConflictError(

@@ -28,6 +28,10 @@ class GatePolicy(BaseModel):
     accept_undecided_drift: bool = Field(
         False, description="Let a drift check pass that had too little data to decide"
     )
+    requires_approval: bool = Field(
+        False,
+        description="After a pass, wait for another administrator's approval before users meet the candidate",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway_tuning.errors import NotFoundError
 from gateway_tuning.storage.database import reading
 
 
@@ -33,3 +34,15 @@ def newest_first(
         query = query.where(sa.or_(time < earlier, sa.and_(time == earlier, id_ < last)))
     with reading(engine) as connection:
         return list(connection.execute(query))
+
+
+def owned_row(
+    engine: sa.Engine, table: sa.FromClause, id_: str, *, tenant: str, what: str, key: str = "id"
+) -> sa.Row[Any]:
+    """Raises NotFoundError saying `what` was asked for; what another tenant owns is not found either."""
+    query = sa.select(table).where(table.c[key] == id_, table.c.tenant == tenant).limit(1)
+    with reading(engine) as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFoundError(f"No {what} {id_}; the list of this resource shows all")
+    return row

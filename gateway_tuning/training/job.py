@@ -38,6 +38,11 @@ class TrainingFiles:
     validation: Path | None = None
 
 
+def exports_folder(cache: Path, dataset_id: str) -> Path:
+    """Where a dataset's exports lie on this machine while a job reads them."""
+    return cache / "exports" / dataset_id
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderJob:
     """A provider's job as last seen. `progress` is in [0, 1] or None when the provider does not say."""

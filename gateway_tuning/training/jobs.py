@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import sqlalchemy as sa
 
+from gateway_tuning.datasets.retired import require_live
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.storage.database import first_insert_wins, reading
 from gateway_tuning.storage.tables import tuning_jobs
@@ -38,20 +39,22 @@ class JobStore:
         self._engine = engine
 
     def intend(self, spec: TuningSpec, *, tenant: str, now: datetime) -> TuningJob:
-        """The job of this spec, written down first if it is new."""
+        """The job of this spec, written down first if it is new. Raises ErasedError when its dataset is retired."""
         key = job_key(spec)
-        with self._engine.begin() as connection, first_insert_wins(connection):
-            connection.execute(
-                sa.insert(tuning_jobs).values(
-                    key=key,
-                    tenant=tenant,
-                    provider=spec.provider,
-                    spec=asdict(spec),
-                    status=JobStatus.QUEUED.value,
-                    created_at=now,
-                    updated_at=now,
+        with self._engine.begin() as connection:
+            require_live(connection, tenant, spec.dataset_id)
+            with first_insert_wins(connection):
+                connection.execute(
+                    sa.insert(tuning_jobs).values(
+                        key=key,
+                        tenant=tenant,
+                        provider=spec.provider,
+                        spec=asdict(spec),
+                        status=JobStatus.QUEUED.value,
+                        created_at=now,
+                        updated_at=now,
+                    )
                 )
-            )
         return self.get(key)
 
     def record(self, key: str, seen: ProviderJob, *, now: datetime) -> None:

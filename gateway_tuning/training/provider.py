@@ -35,3 +35,14 @@ class Provider(Protocol):
 
     def collect(self, job_id: str) -> TunedModel:
         """The result of a succeeded job. Raises ProviderError for any other status."""
+
+    def discard(self, job_id: str) -> None:
+        """Delete the files that were given to an ended job, and every working copy of their content, for good.
+
+        The job stays known and so does the model it made. Discarding again changes nothing. What an interrupted
+        submission left under this id goes too.
+
+        Raises:
+            ConflictError: the job has not ended; cancel it and wait for its end.
+            NotFoundError: nothing is known under this id.
+        """

@@ -18,10 +18,16 @@ MODULES = sorted(
 MODULES = [path for path in MODULES if "migrations" not in path.parts]
 
 PURE = [
+    "access/permissions.py",
     "feedback/validation.py",
+    "feedback/trust.py",
+    "feedback/bursts.py",
+    "feedback/phrases.py",
+    "feedback/votes.py",
     "datasets/selection.py",
     "datasets/splits.py",
     "datasets/formats/chat.py",
+    "erasure/mentions.py",
     "evaluation/scorers.py",
     "evaluation/statistics.py",
     "drift/statistics.py",

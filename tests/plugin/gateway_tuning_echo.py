@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from gateway_tuning.errors import ProviderError
+from gateway_tuning.errors import NotFoundError, ProviderError
 from gateway_tuning.settings import Settings
 from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TunedModel, TuningSpec
 from gateway_tuning.training.provider import Capabilities
@@ -29,6 +29,12 @@ class EchoProvider:
 
     def cancel(self, job_id: str) -> None:
         (self._folder / job_id).unlink(missing_ok=True)
+
+    def discard(self, job_id: str) -> None:
+        """Its model is its training file, so the model goes empty; the job stays known."""
+        if not (self._folder / job_id).exists():
+            raise NotFoundError(f"No job {job_id}")
+        (self._folder / job_id).write_text("")
 
     def collect(self, job_id: str) -> TunedModel:
         if not (self._folder / job_id).exists():

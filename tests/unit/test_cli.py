@@ -49,6 +49,12 @@ def test_the_known_providers_are_listed(run):
     assert "llama" in run("providers").output
 
 
+def test_the_threshold_of_a_model_is_set_and_shown(run):
+    changed, shown = run("models", "threshold", "helper", "--count", 40), run("models", "threshold", "helper")
+
+    assert changed.output == shown.output == "helper: 40 new records within 24 hours (its own)\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -56,6 +62,7 @@ def test_the_known_providers_are_listed(run):
         (["cycles", "show", "c9"], "No cycle c9"),
         (["cycles", "abandon", "c9"], "No cycle c9"),
         (["jobs", "cancel", "j9"], "0 jobs begin with"),
+        (["models", "threshold", "m9"], "No model m9"),
         (["serve-local", "assistant"], "GATEWAY_TUNING_LOCAL_SERVER_KEY"),
     ],
 )

@@ -160,7 +160,11 @@ def _block_text(block: dict[str, Any]) -> str:
 def _call_text(call: dict[str, Any]) -> str:
     inner = call.get("function")
     function = inner if isinstance(inner, dict) else call
-    told = {key: parsed(function[key]) for key in ("name", "arguments", "input") if function.get(key)}
+    keys = {"name": ("name", "raw_name"), "arguments": ("arguments", "input", "raw_arguments")}
+    told = {
+        key: next((parsed(function[name]) for name in names if function.get(name)), None)
+        for key, names in keys.items()
+    }
     return json.dumps({"tool_call": told}, ensure_ascii=False, sort_keys=True)
 
 

@@ -1,7 +1,7 @@
 """Langfuse: scores joined with the traces and observations they judge.
 
 Format: the blob storage export (`scores/`, `observations_v2/`, and the legacy `traces/` and `observations/`) and
-the public API's pages of scores, traces, observations and score configs, as documented in October 2026 (v4).
+the public API's pages of scores, traces, observations and score configs, as documented in 2026 (v4).
 Files are told apart by their columns, so their names do not matter.
 """
 

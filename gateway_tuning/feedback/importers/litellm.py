@@ -1,8 +1,9 @@
 """LiteLLM: request logs with feedback in their metadata or tags, or joined with scores of Langfuse's shape.
 
-Format: `StandardLoggingPayload` as the S3, GCS and generic loggers write it, and rows of `LiteLLM_SpendLogs`, both
-as documented in October 2026 (proxy 1.83 and later). LiteLLM itself has no table of feedback: an application keeps
-it in the request's metadata as `importers.opinion` says, in a tag `feedback:<value>`, or sends scores to Langfuse.
+Format: `StandardLoggingPayload` as the S3, GCS and generic loggers write it, and rows of `LiteLLM_SpendLogs` (the
+schema with `proxy_server_request`), both as documented in 2026. LiteLLM itself has no table of feedback: an
+application keeps it in the request's metadata as `importers.opinion` says, in a tag `feedback:<value>`, or sends
+scores to Langfuse.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """OpenAI: stored chat completions with feedback in their metadata, and files of training chats.
 
-Format: the API reference of October 2026 (`chat.completion` objects and pages of them, and the pages of
-`/chat/completions/{id}/messages`), and the JSON lines of supervised and preference fine-tuning.
+Format: the API as openai-python 3.54 types it (`chat.completion` objects and pages of them, and the pages of
+`/chat/completions/{id}/messages`), and the JSON lines of supervised and preference fine-tuning as of 2026.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """TensorZero: feedback joined with the inferences it is on.
 
 Format: the tables `ChatInference`, `JsonInference`, `ModelInference`, `BooleanMetricFeedback`,
-`FloatMetricFeedback`, `CommentFeedback` and `DemonstrationFeedback` of the gateway's data model as of its last
-release line (2026.5), written by ClickHouse as JSONEachRow, CSV or Parquet. Tables are told apart by their columns.
+`FloatMetricFeedback`, `CommentFeedback` and `DemonstrationFeedback` of the gateway's data model of 2026 (the one
+with `snapshot_hash`), written by ClickHouse as JSONEachRow, CSV or Parquet. Tables are told apart by their columns.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ from gateway_tuning.feedback.reading import BrokenRow, RawRow, read_rows
 from gateway_tuning.feedback.record import FeedbackType
 
 INFERENCE = {"id", "function_name", "variant_name", "episode_id", "input", "output"}
-EVALUATION = "tensorzero::evaluation"  # metrics that an evaluator of TensorZero writes begin so
+EVALUATION = "tensorzero::evaluation_name::"  # metrics that an evaluator of TensorZero writes begin so
 UUID_TIME_VERSION = 7
 
 

@@ -13,6 +13,7 @@ result/          the adapter in both forms
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -104,6 +105,13 @@ class JobFolder:
         event = "finished" if status is JobStatus.SUCCEEDED else str(status)
         self.log_event(event, message=message)
         self.write_state(replace(self.read_state(), status=status, message=message))
+
+    def discard_data(self) -> None:
+        """The exports, the checkpoints that know them, and a log that may quote them. The result stays."""
+        for path in (self.train, self.validation, self.log):
+            path.unlink(missing_ok=True)
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
 
     @contextmanager
     def lock(self) -> Iterator[bool]:

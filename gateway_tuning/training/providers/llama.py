@@ -93,6 +93,23 @@ class LlamaProvider:
         files = {name: folder.result / name for name in RESULT_FILES}
         return TunedModel(files=files, metrics=state.metrics)
 
+    def discard(self, job_id: str) -> None:
+        """An interrupted job ends as cancelled, for what it would be resumed with is gone."""
+        folder = self._folder(job_id)
+        if not folder.path.exists():
+            raise NotFoundError(f"No local tuning job {job_id} in {self.jobs_dir}")
+        if folder.read_spec() is None:  # cut off before it was a job
+            shutil.rmtree(folder.path)
+            return
+        with folder.lock() as free:
+            if not free:
+                raise ConflictError(
+                    f"Job {job_id} is being worked on; cancel it and discard it once poll says it ended"
+                )
+            if not folder.read_state().status.is_terminal:
+                folder.end(JobStatus.CANCELLED, "cancelled: its data was discarded")
+            folder.discard_data()
+
     def _folder(self, key: str) -> JobFolder:
         """A key that is no plain file name is replaced by its hash."""
         plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", key)

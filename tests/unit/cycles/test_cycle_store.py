@@ -3,6 +3,7 @@ import pytest
 from gateway_tuning.cycles.cycle import CycleOutcome, CycleStatus, StageResult
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.errors import ConflictError
+from gateway_tuning.runs.approvals import ApprovalStore
 from gateway_tuning.storage import leases
 
 
@@ -13,7 +14,13 @@ def cycles(engine) -> CycleStore:
 
 def begin(cycles, now, *, plan=None, watermark=7):
     return cycles.open(
-        tenant="t", model="m", plan=plan or {"epochs": 1}, watermark=watermark, incumbent="v0", started_by="anna", now=now
+        tenant="t",
+        model="m",
+        plan=plan or {"epochs": 1},
+        watermark=watermark,
+        incumbent="v0",
+        started_by="anna",
+        now=now,
     )
 
 
@@ -76,3 +83,16 @@ def test_the_cycle_that_waits_for_a_canary_is_found_by_it(cycles, engine, now):
     cycles.enter_canary(cycle.id)
 
     assert cycles.in_canary("canary-1").id == cycle.id
+
+
+def test_a_cycle_that_awaits_approval_is_unfinished_and_can_be_abandoned(cycles, engine, now):
+    cycle = begin(cycles, now)
+    ApprovalStore(engine).await_for_cycle(cycle.id, candidate="v1", reasons=("better",), now=now)
+
+    assert begin(cycles, now, watermark=99).status is CycleStatus.AWAITING_APPROVAL
+    with pytest.raises(ConflictError, match="gateway-tuning cycles abandon"):
+        begin(cycles, now, plan={"epochs": 2})
+    ended = cycles.finish(cycle.id, CycleOutcome.ABANDONED, ("by hand",), now=now)
+
+    assert (ended.status, ended.outcome) == (CycleStatus.FINISHED, CycleOutcome.ABANDONED)
+    assert begin(cycles, now, plan={"epochs": 2}).id != cycle.id

@@ -6,7 +6,19 @@ from tests.conftest import NOW
 
 def cycle(outcome=CycleOutcome.TOO_FEW_EXAMPLES, reasons=("3 demonstrations, 10 needed",)):
     return Cycle(
-        "c1", "default", "assistant", "h", {}, 3, "v0", "anna", CycleStatus.FINISHED, outcome, reasons, NOW, NOW
+        "c1",
+        "default",
+        "assistant",
+        "h",
+        {},
+        3,
+        "v0",
+        "anna",
+        CycleStatus.FINISHED,
+        outcome,
+        reasons,
+        NOW,
+        NOW,
     )
 
 

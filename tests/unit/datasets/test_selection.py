@@ -1,4 +1,5 @@
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -42,14 +43,50 @@ def test_opposite_votes_on_one_answer_cancel_out_and_say_so(make_record):
 
     assert selection.drafts == ()
     assert selection.left_out == {"conflicting_ratings": 2}
+    assert {choice.reason for choice in selection.choices.values()} == {"tied: 1 of 2 raters each way"}
 
 
-def test_an_outvoted_thumbs_up_makes_no_demonstration(make_record):
+def test_an_outvoted_thumbs_up_makes_no_demonstration_and_says_by_whom_it_was_outvoted(make_record):
     votes = [make_record("up"), make_record("down1", "thumbs_down"), make_record("down2", "thumbs_down")]
 
-    (draft,) = chosen(*votes).drafts
+    selection = chosen(*votes)
 
-    assert (draft.kind, draft.desirable, len(draft.sources)) == (ExampleKind.LABELLED, False, 3)
+    (draft,) = selection.drafts
+    assert (draft.kind, draft.desirable) == (ExampleKind.LABELLED, False)
+    assert {record.id for record in draft.sources} == {"down1", "down2"}
+    assert selection.left_out == {"outvoted": 1}
+    assert selection.choices["default", "up"].reason == "outvoted: 1 of 3 raters"
+    assert selection.choices["default", "down1"].reason is None
+
+
+def test_a_rater_who_votes_again_and_again_outvotes_nobody(make_record):
+    again = [
+        make_record(f"again{i}", "thumbs_down", user_id="ann", timestamp=NOW + timedelta(hours=i))
+        for i in range(5)
+    ]
+    others = [make_record("up1", user_id="bob"), make_record("up2", user_id="eve")]
+
+    selection = chosen(*again, *others)
+
+    assert {draft.desirable for draft in selection.drafts if draft.kind is ExampleKind.LABELLED} == {True}
+    assert selection.left_out == {"outvoted": 1, "superseded_vote": 4}
+
+
+def test_the_correction_of_an_outvoted_rater_is_used_and_says_so(make_record):
+    fix = make_record("fix", "thumbs_down", corrected_response="It arrives on Friday.")
+
+    selection = chosen(fix, make_record("up1"), make_record("up2"))
+
+    assert selection.left_out == {}
+    assert selection.choices["default", "fix"].is_used
+    assert selection.choices["default", "fix"].reason == "outvoted: 1 of 3 raters; its correction is used"
+
+
+def test_how_far_raters_agree_is_kept(make_record):
+    selection = chosen(make_record("a"), make_record("b"), make_record("c", response="Other"))
+
+    assert selection.agreement.share == 1.0
+    assert selection.agreement.alpha is None
 
 
 def test_rival_answers_to_one_prompt_become_preference_pairs(make_record):
@@ -147,6 +184,7 @@ words = st.sampled_from(["a", "b", "c"])
 feedback = st.builds(
     FeedbackRecord,
     id=st.uuids().map(str),
+    user_id=st.none() | words,
     type=st.sampled_from(list(FeedbackType)),
     prompt=words,
     response=words,
@@ -168,4 +206,7 @@ def test_every_record_is_used_or_left_out_once_and_order_does_not_matter(records
     assert selection.used + sum(selection.left_out.values()) == len(records)
     again = chosen(*shuffled)
     assert [draft.id for draft in again.drafts] == [draft.id for draft in selection.drafts]
-    assert again.left_out == selection.left_out
+    assert again.choices == selection.choices
+    assert {(record.tenant, record.id) for record in records} == set(selection.choices)
+    for draft in selection.drafts:
+        assert all(selection.choices[source.tenant, source.id].is_used for source in draft.sources)

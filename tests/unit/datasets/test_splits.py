@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +24,9 @@ def draft(prompt, *, user=None, conversation=None, id_="r"):
 
 
 def split(drafts):
-    return assign(drafts, validation_share=0.2, test_share=0.2)
+    return assign(
+        drafts, validation_share=0.2, test_share=0.2, subject_of=lambda user: user and f"subject of {user}"
+    )
 
 
 def test_one_user_stays_in_one_split():
@@ -30,6 +34,23 @@ def test_one_user_stays_in_one_split():
 
     assert len({example.split for example in examples}) == 1
     assert len({example.group_id for example in examples}) == 1
+
+
+def test_an_example_names_the_subjects_of_its_sources_and_no_user():
+    (example,) = split(
+        [
+            replace(
+                draft("q", user="ann"),
+                sources=[
+                    *draft("q", user="bob").sources,
+                    *draft("q", user="ann").sources,
+                    *draft("q").sources,
+                ],
+            )
+        ]
+    )
+
+    assert example.subject_ids == ("subject of ann", "subject of bob")
 
 
 def test_a_shared_prompt_joins_two_users_whatever_its_case_and_spacing():

@@ -159,7 +159,7 @@ def test_a_better_candidate_has_an_interval_above_zero(server):
     assert result.accuracy.mean == 1.0
     assert len(result.best) == len(result.worst) == len(result.most_changed) == 5
     assert json.loads(json.dumps(dataclasses.asdict(result)))["candidate"]["n"] == 30
-    rows = predictions_table(evaluation).to_pylist()
+    rows = predictions_table(evaluation, "ds-1").to_pylist()
     assert len(rows) == 60
     assert {(row["system"], row["model"]) for row in rows} == {("candidate", "echo"), ("baseline", "half")}
     assert all(row["similarity"] == 1.0 for row in rows if row["system"] == "candidate")
@@ -198,7 +198,7 @@ def test_a_split_without_demonstrations_is_no_data(server):
     assert evaluation.result.state == "no_data"
     assert evaluation.result.candidate.similarity is None
     assert evaluation.result.similarity.mean is None
-    assert predictions_table(evaluation).num_rows == 0
+    assert predictions_table(evaluation, "ds-1").num_rows == 0
     assert "Nothing was evaluated" in render_html(evaluation.result)
 
 

@@ -319,7 +319,7 @@ lines = st.one_of(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(lines, max_size=8))
 def test_whatever_stands_on_the_lines_the_counts_add_up(store, tmp_path, now, texts):
-    with store._engine.begin() as connection:
+    with store.engine.begin() as connection:
         connection.execute(feedback.delete())
         connection.execute(quarantine.delete())
     path = write(tmp_path / "any.jsonl", line(id="first"), *texts)

@@ -31,7 +31,15 @@ def canary(registry):
     registry.serve("v2", "served-v2")
     registry.point("assistant", "v2", alias="candidate")
     store = CanaryStore(registry.engine)
-    store.start("c1", tenant="t", model="assistant", candidate="v2", control="v1", policy=POLICY, now=datetime.now(UTC))
+    store.start(
+        "c1",
+        tenant="t",
+        model="assistant",
+        candidate="v2",
+        control="v1",
+        policy=POLICY,
+        now=datetime.now(UTC),
+    )
     with registry.engine.begin() as connection:
         connection.execute(sa.update(canaries).values(salt="always the same arms"))
     return store.get("c1")

@@ -25,7 +25,9 @@ def at(seconds):
 
 
 def started(**changes):
-    canary = begin("c1", tenant="t", model="m", candidate="v2", control="v1", policy=POLICY, salt="s", now=START)
+    canary = begin(
+        "c1", tenant="t", model="m", candidate="v2", control="v1", policy=POLICY, salt="s", now=START
+    )
     return replace(canary, **changes)
 
 

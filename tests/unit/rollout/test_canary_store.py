@@ -38,7 +38,15 @@ def store(engine):
 
 
 def start(store, canary_id="c1", **changes):
-    arguments = {"tenant": "t", "model": "m", "candidate": "v2", "control": "v1", "policy": POLICY, "now": START, **changes}
+    arguments = {
+        "tenant": "t",
+        "model": "m",
+        "candidate": "v2",
+        "control": "v1",
+        "policy": POLICY,
+        "now": START,
+        **changes,
+    }
     return store.start(canary_id, **arguments)
 
 

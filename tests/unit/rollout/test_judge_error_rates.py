@@ -32,7 +32,9 @@ def run(rng, *, liked=LIKED, errors=ERRORS, slower=0.0):
     taste = {arm: rng.beta(p * k, (1 - p) * k, USERS) for arm, p in (("canary", liked), ("control", LIKED))}
     speed = rng.normal(0, 0.3, USERS)
     seen = {arm: np.zeros((USERS, 5)) for arm in taste}
-    canary = begin("c", tenant="t", model="m", candidate="v2", control="v1", policy=POLICY, salt="s", now=START)
+    canary = begin(
+        "c", tenant="t", model="m", candidate="v2", control="v1", policy=POLICY, salt="s", now=START
+    )
     for look in range(1, LOOKS + 1):
         members = {"canary": places < canary.share, "control": places >= 1 - canary.share}
         for arm, inside in members.items():

@@ -1,0 +1,19 @@
+"""The net: counts feedback again, and starts what a lost event or a dead process did not. Every five minutes."""
+
+from prefect import flow
+
+from tasks import runs, threshold
+
+
+@flow(name="check-threshold")
+def check_threshold(grace_seconds: float = 120.0) -> dict[str, list[str]]:
+    """Announce crossings that were not, and start cycles and runs that nobody has started.
+
+    Args:
+        grace_seconds: how long an event or a start may take before it counts as lost.
+    """
+    return {
+        "announced": threshold.announce_crossings(),
+        "cycles": threshold.start_missed_cycles(grace_seconds),
+        "runs": list(runs.start_waiting_runs(grace_seconds)),
+    }
