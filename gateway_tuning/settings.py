@@ -56,7 +56,9 @@ class Settings(BaseSettings):
         description="Prefect server that starts runs; default PREFECT_API_URL",
     )
     prefect_api_auth: SecretStr | None = Field(
-        None, description="`user:password` of a Prefect server with basic authentication"
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_PREFECT_API_AUTH", "PREFECT_API_AUTH_STRING"),
+        description="`user:password` of a Prefect server with basic authentication",
     )
 
     enrichment_profile_url: str | None = Field(

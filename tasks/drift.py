@@ -49,7 +49,9 @@ def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings
             _store_evidently(identity, reference, current)
         create_markdown_artifact(render_markdown(report), key="drift", description=identity)
         known = rt.drift.add(
-            StoredDriftReport(identity, manifest.tenant, dataset_id, reference_id, asdict(report), created_at=now())
+            StoredDriftReport(
+                identity, manifest.tenant, dataset_id, reference_id, asdict(report), created_at=now()
+            )
         )
     detail = {name: known.result[name] for name in ("state", "reasons", "metrics", "score")}
     reference_label = known.result["reference"] or "nothing: there is no earlier feedback"

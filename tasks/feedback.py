@@ -11,6 +11,7 @@ from gateway_tuning.feedback.importer import NO_SCALES, ImportReport, import_fil
 from gateway_tuning.feedback.importers.scales import load_scales
 from gateway_tuning.feedback.mapping import load_mapping
 from tasks.runtime import now, runtime
+from tasks.threshold import look
 
 logger = logging.getLogger("gateway_tuning.feedback")
 
@@ -29,6 +30,7 @@ def import_feedback(
     report = import_file(
         path, mapping, runtime().feedback, tenant=tenant, now=now(), source=source, scales=scales
     )
+    look(tenant)
     logger.info(
         "import: %d rows, %d imported, %d known already, %d quarantined",
         report.read, report.imported, report.duplicates, report.quarantined,

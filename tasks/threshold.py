@@ -46,7 +46,7 @@ def look(tenant: str) -> None:
     """Call after feedback came in. What cannot be announced now stands in the store for the scheduled check."""
     rt = runtime()
     crossings = rt.thresholds.reached(tenant, now())
-    if rt.settings.prefect_api_url is not None:
+    if rt.settings.prefect_api_url:
         rt.thresholds.announce(crossings, rt.prefect, now())
 
 

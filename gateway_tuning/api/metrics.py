@@ -11,6 +11,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "gateway_tuning_api_requests",
             "Answered requests",
@@ -34,9 +35,16 @@ class Metrics:
         )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        known = method if method in _METHODS else "OTHER"
-        self._requests.labels(known, route, str(status)).inc()
-        self._seconds.labels(known, route).observe(seconds)
+        # Routes are declared and statuses few, so what is remembered here is bounded.
+        key = (method if method in _METHODS else "OTHER", route, status)
+        if key not in self._known:
+            self._known[key] = (
+                self._requests.labels(key[0], route, str(status)),
+                self._seconds.labels(key[0], route),
+            )
+        count, duration = self._known[key]
+        count.inc()
+        duration.observe(seconds)
 
     def text(self) -> bytes:
         """In Prometheus's text format."""

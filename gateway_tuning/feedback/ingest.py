@@ -26,7 +26,7 @@ from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.feedback.validation import MAX_TEXT_LENGTH, problems
 from gateway_tuning.feedback.versions import Statement, statement
 from gateway_tuning.feedback.writing import (
-    Fate,
+    Arrival,
     SubjectOf,
     claim_answers,
     erased_at,
@@ -118,17 +118,27 @@ def commit(
 
     ConflictError stands for a submission whose idempotency key was used for another body; nothing of it is kept.
     """
+    with store.engine.connect() as connection:
+        return commit_on(connection, store, submissions, now=now)
+
+
+def commit_on(
+    connection: sa.Connection, store: FeedbackStore, submissions: Sequence[Submission], *, now: datetime
+) -> list[list[Receipt] | ConflictError]:
+    """As `commit`, for a caller who keeps a connection."""
     tenants = sorted({submission.tenant for submission in submissions})
     subjects = {tenant: store.subject_of(tenant, now=now) for tenant in tenants}
     answers: list[list[Receipt] | ConflictError] = [[] for _ in submissions]
-    with store.engine.begin() as connection:
+    with connection.begin():
         for tenant in tenants:
             lock_tenant(connection, tenant)
             work = _gather(connection, submissions, answers, tenant, now)
             _set_aside_reused_answers(connection, work, tenant, now, subjects[tenant])
-            fates = write_feedback(connection, tenant, work.statements, now, subjects[tenant])
-            for (place, at), given, fate in zip(work.statement_places, work.statements, fates, strict=True):
-                _put(answers, place, at, _receipt(given, fate))
+            arrivals = write_feedback(connection, tenant, work.statements, now, subjects[tenant])
+            for (place, at), given, arrival in zip(
+                work.statement_places, work.statements, arrivals, strict=True
+            ):
+                _put(answers, place, at, _receipt(given, arrival))
             if work.entries:
                 write_quarantine(connection, tenant, work.entries, now, subjects[tenant])
                 for (place, at), entry in zip(work.entry_places, work.entries, strict=True):
@@ -302,10 +312,10 @@ def _set_aside_reused_answers(
     work.statement_places = [work.statement_places[index] for index in kept]
 
 
-def _receipt(given: Statement, fate: Fate) -> Receipt:
-    if fate is Fate.ERASED:
+def _receipt(given: Statement, arrival: Arrival) -> Receipt:
+    if arrival is Arrival.ERASED:
         return Receipt(given.record.id, "erased", "duplicate", ("The person was erased after saying this",))
-    return Receipt(given.record.id, "stored", fate.value)
+    return Receipt(given.record.id, "stored", arrival.value)
 
 
 def _put(answers: list[list[Receipt] | ConflictError], place: int, at: int, receipt: Receipt) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError, StoreBusyError
-from gateway_tuning.feedback.ingest import Receipt, Submission, commit
+from gateway_tuning.feedback.ingest import Receipt, Submission, commit_on
 from gateway_tuning.feedback.store import FeedbackStore
 
 _log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ Answer = list[Receipt] | ConflictError
 _ROWS_A_COMMIT = 2000
 _PENDING_ROWS = 20_000
 _PAUSE_S = 0.05
+_GATHER_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class IngestQueue:
         self._rows = 0
         self._wake = threading.Event()
         self._closing = False
+        self._connection: sa.Connection | None = None
+        self._is_busy = False  # the last commit had company: a moment's wait will bring more
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self._thread.start()
 
@@ -82,10 +85,14 @@ class IngestQueue:
         while True:
             if not held and not self._waiting:
                 if self._closing:
+                    self._let_go()
                     return
                 self._wake.wait()
                 self._wake.clear()
+            if self._is_busy:
+                time.sleep(_GATHER_S)
             held = self._refuse_late([*held, *self._take(sum(len(one.submission.items) for one in held))])
+            self._is_busy = len(held) > 1
             if held:
                 held = self._try(held)
 
@@ -127,9 +134,21 @@ class IngestQueue:
         return []
 
     def _commit(self, held: Sequence[_Waiting]) -> list[Answer]:
-        answers = commit(self._store, [one.submission for one in held], now=datetime.now(UTC))
-        self._on_commit({one.submission.tenant for one in held})
+        """On a connection that is kept: asking a pool for one takes longer than a small commit."""
+        submissions = [one.submission for one in held]
+        self._connection = self._connection or self._store.engine.connect()
+        try:
+            answers = commit_on(self._connection, self._store, submissions, now=datetime.now(UTC))
+        except BaseException:
+            self._let_go()
+            raise
+        self._on_commit({submission.tenant for submission in submissions})
         return answers
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def _answer(waiting: Sequence[_Waiting], answers: Sequence[Answer | Exception]) -> None:

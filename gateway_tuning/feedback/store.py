@@ -12,7 +12,7 @@ from gateway_tuning.feedback.quarantine import Quarantined, QuarantineEntry
 from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.feedback.subjects import subject_id
 from gateway_tuning.feedback.versions import statement
-from gateway_tuning.feedback.writing import Fate, SubjectOf, write_feedback, write_quarantine
+from gateway_tuning.feedback.writing import Arrival, SubjectOf, write_feedback, write_quarantine
 from gateway_tuning.storage.database import reading
 from gateway_tuning.storage.tables import feedback, feedback_batches, quarantine
 from gateway_tuning.storage.tenants import lock_tenant, subject_key
@@ -85,8 +85,8 @@ class FeedbackStore:
                 for tenant in tenants:
                     lock_tenant(connection, tenant)
                     own = [given for given in chunk if given.record.tenant == tenant]
-                    fates = write_feedback(connection, tenant, own, received_at, subjects[tenant])
-                    total += _added(fates)
+                    arrivals = write_feedback(connection, tenant, own, received_at, subjects[tenant])
+                    total += _added(arrivals)
         return total
 
     def add_quarantine(self, entries: Sequence[QuarantineEntry], created_at: datetime) -> int:
@@ -178,12 +178,12 @@ def _subject(key: str, user: str | None) -> str | None:
     return None if user is None else subject_id(key, user)
 
 
-def _added(fates: Sequence[Fate]) -> Added:
+def _added(arrivals: Sequence[Arrival]) -> Added:
     return Added(
-        added=fates.count(Fate.ADDED),
-        replaced=fates.count(Fate.REPLACED),
-        duplicates=fates.count(Fate.DUPLICATE),
-        erased=fates.count(Fate.ERASED),
+        added=arrivals.count(Arrival.ADDED),
+        replaced=arrivals.count(Arrival.REPLACED),
+        duplicates=arrivals.count(Arrival.DUPLICATE),
+        erased=arrivals.count(Arrival.ERASED),
     )
 
 

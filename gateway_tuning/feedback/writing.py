@@ -17,7 +17,7 @@ from gateway_tuning.storage.tables import UtcDateTime, erasures, feedback, quara
 SubjectOf = Callable[[str | None], str | None]
 
 
-class Fate(StrEnum):
+class Arrival(StrEnum):
     ADDED = "added"
     REPLACED = "replaced"  # a later statement under a known id took the place of the earlier one
     DUPLICATE = "duplicate"  # known already, or older than what is known
@@ -78,16 +78,16 @@ def write_feedback(
     statements: Sequence[Statement],
     received_at: datetime,
     subject_of: SubjectOf,
-) -> list[Fate]:
-    """One fate a statement, in their order. The caller holds the tenant's lock (`storage.tenants.lock_tenant`)."""
+) -> list[Arrival]:
+    """One arrival a statement, in their order. The caller holds the tenant's lock (`storage.tenants.lock_tenant`)."""
     subjects = [subject_of(given.record.user_id) for given in statements]
     erased = erased_at(connection, tenant, {subject for subject in subjects if subject is not None})
-    fates = [Fate.DUPLICATE] * len(statements)
+    arrivals = [Arrival.DUPLICATE] * len(statements)
     winners: dict[str, _Winner] = {}
     places: dict[str, list[int]] = defaultdict(list)  # of the statements that were the latest when they came
     for place, (given, subject) in enumerate(zip(statements, subjects, strict=True)):
         if subject in erased and given.version.event_time <= erased[subject]:
-            fates[place] = Fate.ERASED
+            arrivals[place] = Arrival.ERASED
             continue
         known = winners.get(given.record.id)
         if known is None or given.version > known.statement.version:
@@ -95,14 +95,14 @@ def write_feedback(
             places[given.record.id].append(place)
     if winners:
         write = _upsert if connection.dialect.name == "postgresql" else _delete_and_insert
-        for id_, fate in write(connection, tenant, winners, received_at).items():
-            if fate is Fate.REPLACED:
-                fates[places[id_][-1]] = Fate.REPLACED
+        for id_, arrival in write(connection, tenant, winners, received_at).items():
+            if arrival is Arrival.REPLACED:
+                arrivals[places[id_][-1]] = Arrival.REPLACED
                 continue
-            fates[places[id_][0]] = Fate.ADDED
+            arrivals[places[id_][0]] = Arrival.ADDED
             for place in places[id_][1:]:
-                fates[place] = Fate.REPLACED
-    return fates
+                arrivals[place] = Arrival.REPLACED
+    return arrivals
 
 
 def write_quarantine(
@@ -181,7 +181,7 @@ def erased_at(connection: sa.Connection, tenant: str, subjects: set[str]) -> dic
 
 def _upsert(
     connection: sa.Connection, tenant: str, winners: Mapping[str, _Winner], received_at: datetime
-) -> dict[str, Fate]:
+) -> dict[str, Arrival]:
     ordered = list(winners.values())
     given = [winner.statement for winner in ordered]
     written = connection.exec_driver_sql(
@@ -198,29 +198,29 @@ def _upsert(
             "records": [item.content for item in given],
         },
     )
-    return {id_: Fate.ADDED if is_new else Fate.REPLACED for id_, is_new in written}
+    return {id_: Arrival.ADDED if is_new else Arrival.REPLACED for id_, is_new in written}
 
 
 def _delete_and_insert(
     connection: sa.Connection, tenant: str, winners: Mapping[str, _Winner], received_at: datetime
-) -> dict[str, Fate]:
+) -> dict[str, Arrival]:
     """For SQLite, whose upsert would keep the old sequence. It has one writer, so nobody comes in between."""
     found = connection.exec_driver_sql(_KNOWN, (tenant, json.dumps(list(winners))))
     known = {id_: Version(datetime.fromisoformat(at).replace(tzinfo=UTC), *rest) for id_, at, *rest in found}
-    fates = {
-        id_: Fate.REPLACED if id_ in known else Fate.ADDED
+    arrivals = {
+        id_: Arrival.REPLACED if id_ in known else Arrival.ADDED
         for id_, winner in winners.items()
         if id_ not in known or winner.statement.version > known[id_]
     }
-    overwritten = fates.keys() & known.keys()
+    overwritten = arrivals.keys() & known.keys()
     if overwritten:
         connection.execute(
             feedback.delete().where(feedback.c.tenant == tenant, feedback.c.id.in_(overwritten))
         )
-    if fates:
+    if arrivals:
         received = _as_stored(received_at)
-        connection.exec_driver_sql(_INSERT, [_row(tenant, winners[id_], received) for id_ in fates])
-    return fates
+        connection.exec_driver_sql(_INSERT, [_row(tenant, winners[id_], received) for id_ in arrivals])
+    return arrivals
 
 
 def _row(tenant: str, winner: _Winner, received_at: str) -> tuple[Any, ...]:

@@ -45,7 +45,7 @@ class PrefectApi:
     @classmethod
     def from_settings(cls, settings: Settings) -> "PrefectApi | None":
         """None where no server is configured."""
-        if settings.prefect_api_url is None:
+        if not settings.prefect_api_url:
             return None
         auth = settings.prefect_api_auth
         return cls(settings.prefect_api_url, auth=auth.get_secret_value() if auth else None)

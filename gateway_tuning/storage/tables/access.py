@@ -69,7 +69,7 @@ approvals = sa.Table(
     column("awaited_id", sa.String(40)),
     column("requested_by", sa.String(200)),
     column("reasons", sa.JSON),  # what the gate found
-    column("state", sa.String(20)),  # pending, approved, rejected
+    column("state", sa.String(20)),  # pending, approved, rejected, withdrawn
     column("decided_by", sa.String(200), nullable=True),
     column("comment", sa.Text, nullable=True),
     column("created_at", UtcDateTime),
