@@ -22,11 +22,12 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/gateway-tuning demo $(FEEDBACK) $(if $(MAPPING),--mapping $(MAPPING))
 
-test: setup
-	$(BIN)/pytest
+# Slow tests start servers and train models: they get the machine to themselves.
+test: test-fast
+	$(BIN)/pytest -m slow
 
 test-fast: setup
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.ingest [--rounds 5] [--records 10000] [--growth 1000000]
 
-Every figure is of records that are on disk when they are acknowledged. The API runs as a process of its own with
-one worker; the load comes from this process. The peer is `executemany` of the same rows into the same table through
+Every figure is of records that are on disk when they are acknowledged. The API runs beside this process,
+which sends the load. The peer is `executemany` of the same rows into the same table through
 the same driver, committed as often as the API's batches are.
 """
 
@@ -133,7 +133,7 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def api(url: str, folder: Path) -> Iterator[tuple[int, str]]:
+def api(url: str, folder: Path, workers: int) -> Iterator[tuple[int, str]]:
     """A server on a free port, and a key that may post feedback. Its limits are out of the way."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
     environment |= {
@@ -150,7 +150,10 @@ def api(url: str, folder: Path) -> Iterator[tuple[int, str]]:
     port = free_port()
     with (folder / "api.log").open("wb") as log:
         server = subprocess.Popen(
-            [*command, "serve-api", "--port", str(port)], env=environment, stdout=log, stderr=log
+            [*command, "serve-api", "--port", str(port), "--workers", str(workers)],
+            env=environment,
+            stdout=log,
+            stderr=log,
         )
     try:
         asyncio.run(_wait_for(port))
@@ -253,6 +256,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--growth", type=int, default=0, help="Grow the store to so many records")
+    parser.add_argument("--workers", type=int, default=2, help="Processes of the API")
     parser.add_argument("--only", choices=("postgresql", "sqlite"))
     options = parser.parse_args()
     if options.only != "sqlite":
@@ -270,7 +274,7 @@ def main() -> None:
 
 
 def measure(database: Database, folder: Path, options: argparse.Namespace) -> None:
-    with api(database.url, folder) as (port, key):
+    with api(database.url, folder, options.workers) as (port, key):
         compare(database, port, key, options.rounds, options.records)
         if options.growth:
             grow(database, port, key, options.growth, options.records)

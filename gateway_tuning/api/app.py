@@ -1,9 +1,10 @@
 """The HTTP API. It starts only if every route says who may call it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
@@ -49,13 +50,20 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
-def create_app(services: Services, *, routers: tuple[APIRouter, ...] = ROUTERS) -> FastAPI:
+def create_app(
+    services: Services,
+    *,
+    routers: tuple[APIRouter, ...] = ROUTERS,
+    on_shutdown: Callable[[], None] | None = None,
+) -> FastAPI:
     """Raises ConfigurationError naming a route that declares no permission."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.readiness = ReadinessProbe(services)
         yield
+        if on_shutdown is not None:
+            await to_thread.run_sync(on_shutdown)
 
     app = FastAPI(
         title="LLM Gateway Tuning",

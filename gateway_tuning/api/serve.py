@@ -1,28 +1,76 @@
-"""Runs the API as a process of its own."""
+"""Runs the API as a process of its own, or as several."""
 
 import gc
 import logging
+import multiprocessing
+import os
 import signal
 import sys
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway_tuning.errors import missing_extra
 from gateway_tuning.processes import when_parent_ends
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 _BUSY_S = 1.0  # callers are told to come again instead of waiting for another writer of SQLite
 _TURN_S = 0.0003
 _OPEN_REQUESTS_S = 10  # how long a stopping service waits for answers under way
 
 
-def serve(settings: Settings, host: str, port: int, *, exit_with_parent: bool = False) -> None:
+def serve(
+    settings: Settings, host: str, port: int, *, workers: int = 1, exit_with_parent: bool = False
+) -> None:
     """Serve until SIGTERM, SIGINT or, if asked for, the end of the parent; answers under way are finished.
 
-    Raises ConfigurationError before it listens: for settings that are incomplete or weak, or an open route.
+    Each of several workers is a process with limits and caches of its own. Raises ConfigurationError before it
+    listens: for settings that are incomplete or weak, or an open route.
     """
     try:
         import uvicorn
+        from uvicorn.supervisors import Multiprocess
+    except ImportError as error:
+        raise missing_extra(error.name or "uvicorn", "api") from error
 
+    # uvicorn raises the signal again once it has stopped: that then ends this process in order, with code 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    app = build_app(settings)
+    config = uvicorn.Config(
+        app if workers == 1 else partial(build_worker, settings),
+        factory=workers > 1,
+        workers=workers,
+        host=host,
+        port=port,
+        http="httptools",
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        proxy_headers=False,  # nobody may choose the address that failed logins are counted under
+        access_log=False,  # a path may name a person; the app's own line has the route's template
+        server_header=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_OPEN_REQUESTS_S,
+    )
+    server = uvicorn.Server(config)
+    if workers == 1:
+        if exit_with_parent:
+            when_parent_ends(partial(setattr, server, "should_exit", True))
+        server.run()
+        return
+    app.state.services.close()  # built to find faults before anybody listens
+    supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+    if exit_with_parent:
+        when_parent_ends(supervisor.should_exit.set)
+    supervisor.run()
+
+
+def build_app(settings: Settings) -> "FastAPI":
+    """The app with services of its own, which end with it."""
+    try:
         from gateway_tuning.api.app import create_app
         from gateway_tuning.api.services import build_services
         from gateway_tuning.runs.prefect_api import PrefectApi
@@ -30,41 +78,30 @@ def serve(settings: Settings, host: str, port: int, *, exit_with_parent: bool = 
         raise missing_extra(error.name or "fastapi", "api") from error
 
     _log_to_standard_error()
-    # uvicorn raises the signal again once it has stopped: that then ends this process in order, with code 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
     orchestrator = PrefectApi.from_settings(settings)
-    services = build_services(
-        settings,
-        open_database(settings.resolved_database_url, busy_seconds=_BUSY_S),
-        orchestrator=orchestrator,
-    )
-    try:
-        config = uvicorn.Config(
-            create_app(services),
-            host=host,
-            port=port,
-            http="httptools",
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            proxy_headers=False,  # nobody may choose the address that failed logins are counted under
-            access_log=False,  # a path may name a person; the app's own line has the route's template
-            server_header=False,
-            log_level="warning",
-            timeout_graceful_shutdown=_OPEN_REQUESTS_S,
-        )
-        server = uvicorn.Server(config)
+    engine = open_database(settings.resolved_database_url, busy_seconds=_BUSY_S)
+    services = build_services(settings, engine, orchestrator=orchestrator)
 
-        def stop() -> None:
-            server.should_exit = True
-
-        if exit_with_parent:
-            when_parent_ends(stop)
-        _tune_the_interpreter()
-        server.run()
-    finally:
+    def close() -> None:
         services.close()
         if orchestrator is not None:
             orchestrator.close()
+
+    app = create_app(services, on_shutdown=close)
+    _tune_the_interpreter()
+    return app
+
+
+def build_worker(settings: Settings) -> "FastAPI":
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None  # noqa: S101 - workers have one
+
+    def follow() -> None:
+        supervisor.join()  # returns when it is gone, however it ended
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, name="follow-supervisor", daemon=True).start()
+    return build_app(settings)
 
 
 def _tune_the_interpreter() -> None:

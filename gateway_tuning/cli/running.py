@@ -72,6 +72,7 @@ def serve_gateway(
 def serve_api(
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each counts rate limits for itself")] = 1,
     exit_with_parent: Annotated[
         bool, typer.Option("--exit-with-parent", hidden=True, help="Stop when standard input closes")
     ] = False,
@@ -79,7 +80,7 @@ def serve_api(
     """Serve the HTTP API: feedback in, runs, approvals, reports and the audit log."""
     from gateway_tuning.api.serve import serve
 
-    serve(read_settings(), host, port, exit_with_parent=exit_with_parent)
+    serve(read_settings(), host, port, workers=workers, exit_with_parent=exit_with_parent)
 
 
 @app.command()

@@ -120,3 +120,31 @@ def test_it_does_not_start_with_weak_or_incomplete_token_settings(run, changes, 
     assert refused.returncode == 1
     assert named in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_workers_share_the_port_and_end_with_their_supervisor_however_it_ends(environment, tmp_path):
+    port = free_port()
+    with (tmp_path / "log").open("wb") as log:
+        supervisor = subprocess.Popen(
+            [*ARGUMENTS, "serve-api", "--port", str(port), "--workers", "2"],
+            env=environment, stdout=log, stderr=log,
+        )  # fmt: skip
+
+    def answers():
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_until(answers)
+    supervisor.kill()
+    supervisor.wait(10)
+
+    wait_until(lambda: not answers())
+
+
+def wait_until(condition):
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
