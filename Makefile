@@ -22,9 +22,8 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/gateway-tuning demo $(FEEDBACK) $(if $(MAPPING),--mapping $(MAPPING))
 
-# Slow tests start servers and train models: they get the machine to themselves.
-test: test-fast
-	$(BIN)/pytest -m slow
+test: setup
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-fast: setup
 	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
