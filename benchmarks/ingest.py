@@ -27,8 +27,8 @@ from typing import Any
 
 import psycopg
 
-from gateway_tuning.feedback.ingest import TokenPolicy, read_body
 from gateway_tuning.feedback.subjects import subject_id
+from gateway_tuning.feedback.submission import TokenPolicy, read_body
 from gateway_tuning.processes import free_port
 from gateway_tuning.storage.database import open_database
 from tests.postgresql import new_database, running_postgresql

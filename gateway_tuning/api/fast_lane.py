@@ -1,4 +1,4 @@
-"""A way past the framework's routing for routes that are called all the time: a third of what such a call costs.
+"""A way past the framework's routing for routes that are called all the time.
 
 The route is declared, documented and guarded like any other; only the way to its handler is shorter.
 """

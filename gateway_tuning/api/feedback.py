@@ -15,9 +15,10 @@ from gateway_tuning.api.problems import MEDIA_TYPE, ProblemError, responses
 from gateway_tuning.api.rates import RateClass
 from gateway_tuning.api.security import LeanRoute, allow, api_router
 from gateway_tuning.api.services import CallServices, services_of
-from gateway_tuning.feedback.ingest import Receipt, read_body
+from gateway_tuning.feedback.ingest import Receipt
 from gateway_tuning.feedback.receipts import receipt
 from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.feedback.submission import read_body
 
 _LONGEST_KEY = 200
 _CORRECTION = {
@@ -146,7 +147,7 @@ _BODY = {
                         "type": "array",
                         "minItems": 1,
                         "items": _inlined(_RECORD),
-                        "description": "At most 1000",
+                        "description": "At most `max_batch` records, 1000 by default",
                     },
                 ]
             },

@@ -15,9 +15,9 @@ from gateway_tuning.access.tokens import TokenVerifier
 from gateway_tuning.api.metrics import Metrics
 from gateway_tuning.api.rates import RateLimits
 from gateway_tuning.errors import ConfigurationError
-from gateway_tuning.feedback.ingest import TokenPolicy
 from gateway_tuning.feedback.ingest_queue import IngestQueue
 from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.feedback.submission import TokenPolicy
 from gateway_tuning.feedback.threshold import ThresholdStore
 from gateway_tuning.feedback.threshold_watch import ThresholdWatch
 from gateway_tuning.runs.orchestrator import Orchestrator

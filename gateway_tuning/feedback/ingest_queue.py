@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError, StoreBusyError
-from gateway_tuning.feedback.ingest import Receipt, Submission, commit_on
+from gateway_tuning.feedback.ingest import Receipt, commit_on
 from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.feedback.submission import Submission
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class IngestQueue:
 
     async def write(self, submission: Submission) -> list[Receipt]:
         """Raises ConflictError or StoreBusyError."""
+        if not self._thread.is_alive():
+            raise StoreBusyError("The writer of feedback has ended; restart the service and send it again")
         if self._closing or self._rows >= _PENDING_ROWS:
             raise StoreBusyError("More feedback is waiting than the store can take; send it again")
         loop = asyncio.get_running_loop()
@@ -127,9 +130,7 @@ class IngestQueue:
                 _log.error("a submission could not be written: %s", type(error).__name__)
                 _answer(held, [error])
                 return []
-            for one in held:
-                self._try([one])
-            return []
+            return [left for one in held for left in self._try([one])]
         _answer(held, answers)
         return []
 

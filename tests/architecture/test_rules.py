@@ -19,7 +19,9 @@ MODULES = [path for path in MODULES if "migrations" not in path.parts]
 
 PURE = [
     "access/permissions.py",
+    "feedback/submission.py",
     "feedback/validation.py",
+    "feedback/versions.py",
     "feedback/trust.py",
     "feedback/bursts.py",
     "feedback/phrases.py",

@@ -3,7 +3,8 @@
 import json
 
 from gateway_tuning.feedback import rating_token
-from gateway_tuning.feedback.ingest import TokenPolicy, commit, read_body
+from gateway_tuning.feedback.ingest import commit
+from gateway_tuning.feedback.submission import TokenPolicy, read_body
 from tests.conftest import NOW
 from tests.erasure_world import LATER, PERSON, persons_records
 from tests.unit.erasure.test_runs_from_before import assert_gone, erase

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_tuning.errors import ConflictError, InputFileError, NotFoundError, StoreBusyError
-from gateway_tuning.feedback.ingest import Submission, TokenPolicy, commit, read_body
+from gateway_tuning.feedback.ingest import commit
 from gateway_tuning.feedback.ingest_queue import IngestQueue
 from gateway_tuning.feedback.quarantine import QuarantineEntry
 from gateway_tuning.feedback.rating_token import issue
 from gateway_tuning.feedback.receipts import receipt
 from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.feedback.submission import Submission, TokenPolicy, read_body
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.tables import erasures, feedback, quarantine
 
@@ -240,6 +241,15 @@ def test_the_user_stands_in_the_rows_by_the_tenants_key_alone(store):
     assert subjects == {store.subject_of("default", now=NOW)("anna")}
 
 
+def unwritable():
+    """A submission with reasons that no JSON could say."""
+    bad = Submission(
+        "default", (QuarantineEntry("default", "reading", "api", "1", ("r",), None, "x" * 10, "u"),)
+    )
+    object.__setattr__(bad.items[0], "reasons", ({1, 2},))  # nothing that JSON could say
+    return bad
+
+
 class TestQueue:
     def test_posts_at_the_same_time_are_each_answered_for_themselves(self, store):
         heard = []
@@ -285,12 +295,34 @@ class TestQueue:
     def sqlite(self, tmp_path):
         return open_database(f"sqlite:///{tmp_path / 'store.db'}", busy_seconds=0.1)
 
+    def test_what_a_failing_neighbour_and_a_lock_left_over_is_answered_all_the_same(self, tmp_path):
+        engine, other = self.sqlite(tmp_path), self.sqlite(tmp_path)
+        FeedbackStore(engine).subject_of("default", now=NOW)
+        locks = [other.connect()]
+        locks[0].exec_driver_sql("SELECT 1")  # an immediate transaction, as all of the store's
+
+        def lock_again(_tenants):
+            if len(locks) == 1:
+                locks.append(other.connect())
+                locks[1].exec_driver_sql("SELECT 1")
+                threading.Timer(0.4, locks[1].close).start()
+
+        queue = IngestQueue(FeedbackStore(engine), patience_s=8, on_commit=lock_again)
+
+        async def post_all():
+            threading.Timer(0.4, locks[0].close).start()
+            posts = (queue.write(read(row("f1"))), queue.write(unwritable()), queue.write(read(row("f2"))))
+            return await asyncio.wait_for(asyncio.gather(*posts, return_exceptions=True), 10)
+
+        first, failed, last = asyncio.run(post_all())
+        queue.close()
+
+        assert (first[0].state, last[0].state) == ("stored", "stored")
+        assert isinstance(failed, Exception)
+
     def test_a_submission_that_cannot_be_written_does_not_take_its_neighbours_along(self, store):
         queue = IngestQueue(store)
-        bad = Submission(
-            "default", (QuarantineEntry("default", "reading", "api", "1", ("r",), None, "x" * 10, "u"),)
-        )
-        object.__setattr__(bad.items[0], "reasons", ({1, 2},))  # nothing that JSON could say
+        bad = unwritable()
 
         async def post_all():
             return await asyncio.gather(
