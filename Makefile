@@ -22,9 +22,9 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/gateway-tuning demo $(FEEDBACK) $(if $(MAPPING),--mapping $(MAPPING))
 
-# The longest files first, so that neither of the two processes is left with one of them in the end.
+# The longest files first, so that no process is left with one of them in the end. Three on two cores: many tests wait.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/faults tests
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/faults tests
 
 test-fast: setup
 	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
