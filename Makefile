@@ -22,12 +22,12 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/gateway-tuning demo $(FEEDBACK) $(if $(MAPPING),--mapping $(MAPPING))
 
-# The longest files first, so that no process is left with one of them in the end. Three on two cores: many tests wait.
+# The longest tests first, so that neither process is left with them in the end; tests/conftest.py groups them.
 test: setup
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder tests/faults tests
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder tests/faults tests
 
 test-fast: setup
-	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

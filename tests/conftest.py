@@ -18,6 +18,18 @@ settings.load_profile("untimed")
 
 pytest_plugins = ["tests.postgresql"]
 
+# What trains or runs models keeps a core busy for minutes: side by side these take several times as long.
+TRAINING = ("faults/test_killed_demo.py", "contracts/test_providers.py", "unit/training/local/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With several processes, all that trains goes to one of them, and everything else by file."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        item.add_marker(pytest.mark.xdist_group("training" if path.startswith(TRAINING) else path))
+
+
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
