@@ -22,12 +22,14 @@ $(READY): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/gateway-tuning demo $(FEEDBACK) $(if $(MAPPING),--mapping $(MAPPING))
 
-# The longest tests first, so that neither process is left with them in the end; tests/conftest.py groups them.
-test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder tests/faults tests
+# Two processes: of the slow tests one has all that trains, and begins with the longest; see tests/conftest.py.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
+test: test-fast
+	$(PYTEST) -m slow tests/faults tests
 
 test-fast: setup
-	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadgroup
+	$(PYTEST) -m "not slow"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Shared fixtures: a real metadata store and real object storage in a temporary folder."""
 
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 pytest_plugins = ["tests.postgresql"]
+
+# PyTorch's threads wait by spinning, and beside another process that takes the core it needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # What trains or runs models keeps a core busy for minutes: side by side these take several times as long.
 TRAINING = ("faults/test_killed_demo.py", "contracts/test_providers.py", "unit/training/local/")
