@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--growth", type=int, default=0, help="Grow the store to so many records")
-    parser.add_argument("--workers", type=int, default=2, help="Processes of the API")
+    parser.add_argument("--workers", type=int, default=1, help="Processes of the API")
     parser.add_argument("--only", choices=("postgresql", "sqlite"))
     options = parser.parse_args()
     if options.only != "sqlite":

@@ -18,8 +18,8 @@ from gateway_tuning.storage.tables import metadata
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-RECORDS = 260
-STEPS = 24
+RECORDS = 210
+STEPS = 14
 
 
 class Demo:
@@ -112,8 +112,8 @@ def test_a_demo_that_is_killed_everywhere_trains_once_and_ends_with_one_dataset(
         says("dataset: started"),
         says("dataset: ds-"),
         says("train: started"),
-        lambda _output: demo.steps() >= 4,
-        lambda _output: demo.steps() >= 9,
+        lambda _output: demo.steps() >= 3,
+        lambda _output: demo.steps() >= 6,
         says("train: assistant@"),
         says("evaluate: started"),
         says("evaluate: eval-"),

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -52,7 +53,9 @@ class Served:
     def run(self, name, **parameters):
         """Start a run by hand and wait for its end; its state."""
         id_ = self.deployment(name)["id"]
-        run = call(f"{self.url}/deployments/{id_}/create_flow_run", {"parameters": parameters})
+        body = {"parameters": parameters, "idempotency_key": str(uuid4())}
+        # Prefect answers 503 while its SQLite is busy.
+        run = wait_for(lambda: call(f"{self.url}/deployments/{id_}/create_flow_run", body), 30)
         return wait_for(lambda: self.ended(run["id"]), 150)
 
     def ended(self, run_id):
