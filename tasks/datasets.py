@@ -26,7 +26,7 @@ MAX_BUILDS = 5
 @task(name="build dataset", retries=2, retry_delay_seconds=[2, 10])
 def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageResult:
     """Feedback up to the watermark: assessed, anonymized, turned into examples, split, published."""
-    from gateway_tuning.feedback.anonymization import anonymizer_version
+    from gateway_tuning.anonymization.anonymizer import anonymizer_version
 
     rt = runtime()
     anonymizer = anonymizer_version(rt.settings.spacy_model)
@@ -49,7 +49,7 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
 
 def _build(key: str, tenant: str, recipe: DatasetRecipe, watermark: int, anonymizer: str) -> str:
     """Raises ErasedError when somebody was erased meanwhile: the feedback must be read again."""
-    from gateway_tuning.feedback.anonymization import Anonymizer
+    from gateway_tuning.anonymization.anonymizer import Anonymizer
 
     rt = runtime()
     erasures_before = rt.datasets.erasures(tenant)

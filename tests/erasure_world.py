@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.datasets.build import build, build_key, publish
@@ -18,7 +19,6 @@ from gateway_tuning.drift.store import DriftStore, StoredDriftReport
 from gateway_tuning.erasure.places import Places
 from gateway_tuning.evaluation.evaluate import DATASET_METADATA
 from gateway_tuning.evaluation.store import EvaluationStore, StoredEvaluation
-from gateway_tuning.feedback.anonymization import Anonymizer
 from gateway_tuning.feedback.quarantine import QuarantineEntry
 from gateway_tuning.feedback.record import FeedbackRecord, Message
 from gateway_tuning.feedback.store import FeedbackStore

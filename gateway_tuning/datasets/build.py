@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from gateway_tuning.anonymization.anonymizer import AnonymizationFailure, Anonymizer
 from gateway_tuning.datasets import parquet, splits
 from gateway_tuning.datasets.example import Example
 from gateway_tuning.datasets.formats import WRITERS
@@ -12,7 +13,6 @@ from gateway_tuning.datasets.manifest import Counts, Export, Manifest, Part, Rat
 from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
 from gateway_tuning.datasets.selection import newest, select, texts, with_texts
 from gateway_tuning.errors import ConfigurationError
-from gateway_tuning.feedback.anonymization import AnonymizationFailure, Anonymizer
 from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.feedback.trust import assess
 from gateway_tuning.feedback.votes import Agreement

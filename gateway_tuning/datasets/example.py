@@ -12,9 +12,20 @@ class ExampleKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: str  # JSON text
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
-    role: str
+    """`content` may be empty where the assistant calls tools; `tool_call_id` says which call a tool's turn answers."""
+
+    role: str  # system, user, assistant, tool
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +34,9 @@ class Example:
 
     `rejected` is set on preferences only, `desirable` on labelled answers only. `group_id` is shared by all
     examples that must stay in one split, and reveals no user. `subject_ids` are those of the users whose feedback it was
-    made of (`feedback.subjects`): by them it is found when one of them is erased.
+    made of (`feedback.subjects`): by them it is found when one of them is erased. `tools` are definitions that the model
+    may call, each the JSON text of an OpenAI `tools` item. `confidence`, in (0, 1], is set where a preference was
+    inferred and not stated (`datasets.reformulations`).
     """
 
     id: str
@@ -38,6 +51,8 @@ class Example:
     group_id: str
     split: str
     subject_ids: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    confidence: float | None = None
 
     @property
     def prompt(self) -> str:

@@ -21,7 +21,7 @@ from hashlib import sha256
 from gateway_tuning.datasets.example import ExampleKind, Turn
 from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType
 from gateway_tuning.feedback.trust import account
-from gateway_tuning.feedback.votes import Agreement, Verdict, Vote, agreement, resolve
+from gateway_tuning.feedback.votes import Agreement, Verdict, Vote, agreement, resolve, vote_of
 
 Messages = tuple[Turn, ...]
 
@@ -133,7 +133,7 @@ def _rate(messages: Messages, answer: str, cast: Sequence[FeedbackRecord]) -> _R
     votes = [
         Vote(_key(record), account(record), score, record.timestamp)
         for record in cast
-        if (score := _score(record)) is not None
+        if (score := vote_of(record)) is not None
     ]
     return _Rated(messages, answer, resolve(votes), {_key(record): record for record in cast})
 
@@ -174,7 +174,7 @@ def _take_record(
         )
     if record.type is FeedbackType.REFORMULATION:
         return _take_reformulation(record, messages, drafts)
-    if _score(record) is not None:
+    if vote_of(record) is not None:
         votes[messages, record.response].append(record)
     return "text_without_rating" if record.type is FeedbackType.TEXT else "no_signal"
 
@@ -216,19 +216,6 @@ def _take_reformulation(record: FeedbackRecord, messages: Messages, drafts: _Dra
             Draft(ExampleKind.DEMONSTRATION, _messages(record, record.reformulated_prompt), answer), record
         )
     return "reformulation_repeats_itself"
-
-
-def _score(record: FeedbackRecord) -> float | None:
-    """The record's vote on its answer in [-1, 1]; None when it casts none. A thumb counts even without a score."""
-    match record.type:
-        case FeedbackType.THUMBS_UP:
-            return 1.0 if record.satisfaction_score is None else max(record.satisfaction_score, 0.0) or 1.0
-        case FeedbackType.THUMBS_DOWN:
-            return -1.0 if record.satisfaction_score is None else min(record.satisfaction_score, 0.0) or -1.0
-        case FeedbackType.TEXT | FeedbackType.AUTOMATIC_EVALUATION:
-            return record.satisfaction_score or None
-        case _:
-            return None
 
 
 def _rival_pairs(rivals: dict[str, float], min_gap: float) -> list[tuple[str, str]]:

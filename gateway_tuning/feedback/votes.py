@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
 
+from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType
+
 
 @dataclass(frozen=True, slots=True)
 class Vote:
@@ -123,3 +125,16 @@ def krippendorff_alpha(units: Sequence[tuple[int, int]]) -> float | None:
     if not expected:
         return None
     return 1 - (totals[True] + totals[False] - 1) * disagreement / expected
+
+
+def vote_of(record: FeedbackRecord) -> float | None:
+    """The record's vote on its answer in [-1, 1]; None when it casts none. A thumb counts even without a score."""
+    match record.type:
+        case FeedbackType.THUMBS_UP:
+            return 1.0 if record.satisfaction_score is None else max(record.satisfaction_score, 0.0) or 1.0
+        case FeedbackType.THUMBS_DOWN:
+            return -1.0 if record.satisfaction_score is None else min(record.satisfaction_score, 0.0) or -1.0
+        case FeedbackType.TEXT | FeedbackType.AUTOMATIC_EVALUATION:
+            return record.satisfaction_score or None
+        case _:
+            return None

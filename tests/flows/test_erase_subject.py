@@ -2,12 +2,12 @@
 
 import pytest
 
+from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.datasets.build import read_all
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.erasure.begin import begin
 from gateway_tuning.erasure.complete import complete
 from gateway_tuning.erasure.store import ErasureState, ErasureStore
-from gateway_tuning.feedback.anonymization import Anonymizer
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore

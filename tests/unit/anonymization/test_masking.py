@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway_tuning.anonymization.masking import mask
+from gateway_tuning.anonymization.recognition import Span
 from gateway_tuning.errors import AnonymizationError
-from gateway_tuning.feedback.anonymization import mask
-from gateway_tuning.feedback.recognition import Span
 
 PLACEHOLDER = re.compile(r"<[A-Z_]+_\d+>")
 
