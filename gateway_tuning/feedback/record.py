@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 
 class FeedbackType(StrEnum):
@@ -16,13 +16,25 @@ class FeedbackType(StrEnum):
     AUTOMATIC_EVALUATION = "automatic_evaluation"
 
 
+class ToolCall(BaseModel):
+    """The model's wish to call a tool."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200)
+    arguments: str = Field(description="JSON text, as the model wrote it")
+
+
 class Message(BaseModel):
     """One turn of a conversation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str
+    content: str = Field(description="May be empty where the assistant calls tools")
+    tool_calls: tuple[ToolCall, ...] | None = None
+    tool_call_id: str | None = Field(None, description="Of a tool's turn: the call that it answers")
 
 
 class RequestContext(BaseModel):
@@ -62,6 +74,13 @@ class FeedbackRecord(BaseModel):
     conversation_id: str | None = None
     system_prompt: str | None = None
     history: tuple[Message, ...] = Field((), description="Turns before the prompt, oldest first")
+    turns: tuple[Message, ...] | None = Field(
+        None,
+        description="Turns between the prompt and the answer: calls of tools and what they gave, oldest first",
+    )
+    tools: tuple[dict[str, JsonValue], ...] | None = Field(
+        None, description="Tools that the model could call, as OpenAI's chat API has them"
+    )
     model_version: str | None = Field(None, description="Version that gave the answer")
     deployment: str | None = Field(None, description="Deployment or arm that gave the answer")
     answer_id: str | None = Field(None, description="The gateway's id of the answer")

@@ -16,7 +16,14 @@ from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType
 
 MAY_BE_EMPTY = ("prompt", "response")  # empty is wrong there, and told as such; elsewhere it means absent
 IDENTIFIERS = ("id", "user_id", "conversation_id", "answer_id", "model_version", "deployment", "user_segment")
-STRUCTURED = ("metadata", "user_context", "request", "history")  # as JSON text in a CSV cell
+STRUCTURED = (
+    "metadata",
+    "user_context",
+    "request",
+    "history",
+    "turns",
+    "tools",
+)  # as JSON text in a CSV cell
 FILLERS = {
     "id": "unknown",
     "type": FeedbackType.THUMBS_UP,

@@ -1,5 +1,6 @@
 """What makes a feedback record usable. Each rule is a message, the fields it reads, and a test of them."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ def problems(
     found = [rule.message for rule in rules if rule.is_broken(record)]
     if "timestamp" not in ignoring:
         found += _time_problems(record.timestamp, now)
+    if (record.history or record.turns) and not {"history", "turns"} & ignoring:
+        found += _tool_problems(record)
     if texts:
         found += _text_problems(record, max_text_length, ignoring)
     return found
@@ -120,6 +123,30 @@ RULES = (
 )
 
 
+def _tool_problems(record: FeedbackRecord) -> Iterator[str]:
+    called: set[str] = set()
+    for place, messages in (("history", record.history), ("turns", record.turns or ())):
+        for index, message in enumerate(messages):
+            where = f"{place}.{index}"
+            if message.tool_calls and message.role != "assistant":
+                yield f"{where} is no turn of the assistant and calls tools"
+            for call in message.tool_calls or ():
+                called.add(call.id)
+                if not _is_object(call.arguments):
+                    yield f"{where} calls a tool with arguments that are no JSON object"
+            if message.tool_call_id is not None and message.tool_call_id not in called:
+                yield f"{where} answers no call of a tool: tool_call_id must name one before it"
+    if any(message.role in ("system", "user") for message in record.turns or ()):
+        yield "turns hold one of the user: what was asked before the prompt belongs to history"
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
 def _time_problems(timestamp: datetime, now: datetime) -> Iterator[str]:
     if timestamp.tzinfo is None:
         yield f"Timestamp has no time zone: {timestamp.isoformat()}"
@@ -151,8 +178,13 @@ def _texts(record: FeedbackRecord) -> Iterator[tuple[str, str]]:
         yield from (("metadata", key), ("metadata", value))
     for text in record.user_context:
         yield "user_context", text
-    for index, message in enumerate(record.history):
-        yield f"history.{index}.content", message.content
+    for place, messages in (("history", record.history), ("turns", record.turns or ())):
+        for index, message in enumerate(messages):
+            yield f"{place}.{index}.content", message.content
+            for call in message.tool_calls or ():
+                yield f"{place}.{index}.tool_calls", call.arguments
+    for index, tool in enumerate(record.tools or ()):
+        yield f"tools.{index}", json.dumps(tool, ensure_ascii=False)
     if record.request is not None:
         own = (record.request.session_id or "", record.request.client_application or "")
         parameters = (text for pair in record.request.parameters.items() for text in pair)

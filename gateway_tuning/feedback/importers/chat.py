@@ -1,11 +1,11 @@
 """A request and its answer, however the tool wrote them down, as the texts of a record.
 
-Known are plain text, lists of chat messages with text or content blocks, and objects around them.
+Known are plain text, lists of chat messages with text or content blocks, calls of tools, and objects around them.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway_tuning.feedback.expressions import shown
@@ -23,29 +23,41 @@ RESULT_BLOCKS = ("tool_result", "function_call_output")
 class Turn:
     role: str
     content: str
+    tool_calls: tuple[dict[str, str], ...] = ()
+    tool_call_id: str | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        told = {"role": self.role, "content": self.content}
+        called = {"tool_calls": list(self.tool_calls), "tool_call_id": self.tool_call_id}
+        return told | {name: value for name, value in called.items() if value}
 
 
 def request_fields(value: Any, *, unwrap: bool = False) -> dict[str, Any]:
-    """`system_prompt`, `history` and `prompt`. With `unwrap` an object with one text in it stands for that text.
+    """`system_prompt`, `history`, `prompt` and the `turns` after it.
+
+    With `unwrap` an object with one text in it stands for that text.
 
     Raises:
         UnfitError: it is no chat, or a record cannot hold it.
     """
     value = parsed(value)
-    turns = list(_turns(value, unwrap=unwrap))
+    turns = _with_known_calls(list(_turns(value, unwrap=unwrap)))
     lead = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
     last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
     if last is None:
         raise UnfitError("Request holds no user message: its roles are " + shown([t.role for t in turns]))
-    if last < len(turns) - 1:
+    if turns[-1].role not in ("user", "tool"):
         raise UnfitError(
-            "Request goes on after the user's message: a record holds no turns between prompt and answer, found "
+            "Request goes on after the user's message, and not with the result of a tool: found "
             + shown([turn.role for turn in turns[last + 1 :]])
         )
+    after = [turn.fields for turn in turns[last + 1 :] if turn.role != "system"]
     return {
         "system_prompt": "\n\n".join(turn.content for turn in turns[:lead]) or None,
-        "history": [{"role": turn.role, "content": turn.content} for turn in turns[lead:last]],
+        "history": [turn.fields for turn in turns[lead:last]],
         "prompt": turns[last].content,
+        **({"turns": after} if after else {}),
     }
 
 
@@ -66,6 +78,12 @@ def answer_text(value: Any, *, unwrap: bool = False) -> str:
     if isinstance(value, str):
         return value
     return "" if found is None else json.dumps(found, ensure_ascii=False)
+
+
+def _with_known_calls(turns: list[Turn]) -> list[Turn]:
+    """The call that a tool's turn answers may stand as text, or not at all."""
+    made = {call["id"] for turn in turns for call in turn.tool_calls}
+    return [turn if turn.tool_call_id in made else replace(turn, tool_call_id=None) for turn in turns]
 
 
 def _only_choice(value: Any) -> Any:
@@ -115,20 +133,29 @@ def _turns(value: Any, *, unwrap: bool) -> Iterator[Turn]:
 
 
 def _message_turns(message: dict[str, Any]) -> Iterator[Turn]:
-    """Tool results that stand in a user's message are turns of their own."""
-    role, texts = _role(message), list[str]()
+    """Tool results that stand in a user's message are turns of their own. A call without an id is told as text."""
+    role, texts, calls = _role(message), list[str](), list[dict[str, Any]]()
     for block in _blocks(message):
         kind = block.get("type")
         if kind in RESULT_BLOCKS:
             result = next((block[key] for key in ("result", "content", "output") if block.get(key)), "")
-            yield Turn("tool", result if isinstance(result, str) else json.dumps(result, ensure_ascii=False))
+            told = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+            yield Turn(
+                "tool",
+                told,
+                tool_call_id=_first_text(block, ("tool_use_id", "tool_call_id", "call_id", "id")),
+            )
         elif kind in CALL_BLOCKS:
-            texts.append(_call_text(block))
+            calls.append(block)
         elif kind not in UNSEEN_BLOCKS:
             texts.append(_block_text(block))
-    texts += [_call_text(call) for call in message.get("tool_calls") or () if isinstance(call, dict)]
-    if texts:
-        yield Turn(role, "\n".join(texts))
+    calls += [call for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    structured = [_call(call) for call in calls]
+    known = tuple(call for call in structured if call is not None)
+    texts += [_call_text(call) for call, fields in zip(calls, structured, strict=True) if fields is None]
+    if texts or known:
+        answers = _first_text(message, ("tool_call_id",)) if role == "tool" else None
+        yield Turn(role, "\n".join(texts), known, answers)
 
 
 def _only_text(messages: list[dict[str, Any]]) -> str:
@@ -157,15 +184,31 @@ def _block_text(block: dict[str, Any]) -> str:
     raise UnfitError(f"Message is not text alone: it holds {shown(kind)}")
 
 
+def _call(call: dict[str, Any]) -> dict[str, str] | None:
+    """None where a record cannot hold it as a call: no id, no name, or arguments that are no object."""
+    id_, told = _first_text(call, ("id", "call_id")), _told(call)
+    if id_ is None or not isinstance(told["name"], str) or not isinstance(told["arguments"], dict | None):
+        return None
+    arguments = json.dumps(told["arguments"] or {}, ensure_ascii=False)
+    return {"id": id_, "name": told["name"], "arguments": arguments}
+
+
 def _call_text(call: dict[str, Any]) -> str:
+    return json.dumps({"tool_call": _told(call)}, ensure_ascii=False, sort_keys=True)
+
+
+def _told(call: dict[str, Any]) -> dict[str, Any]:
     inner = call.get("function")
     function = inner if isinstance(inner, dict) else call
     keys = {"name": ("name", "raw_name"), "arguments": ("arguments", "input", "raw_arguments")}
-    told = {
+    return {
         key: next((parsed(function[name]) for name in names if function.get(name)), None)
         for key, names in keys.items()
     }
-    return json.dumps({"tool_call": told}, ensure_ascii=False, sort_keys=True)
+
+
+def _first_text(value: dict[str, Any], names: Iterable[str]) -> str | None:
+    return next((value[name] for name in names if isinstance(value.get(name), str) and value[name]), None)
 
 
 def _sole_text(value: dict[str, Any], what: str) -> str:

@@ -67,8 +67,32 @@ def test_langfuse_history_keeps_tool_calls_and_results():
     record = records("langfuse")["langfuse:s-lamp"]
 
     assert [turn.role for turn in record.history] == ["user", "assistant", "tool", "assistant"]
-    assert '"name": "stock"' in record.history[1].content
-    assert record.history[2] == Message(role="tool", content='{"left": 3}')
+    (call,) = record.history[1].tool_calls
+    assert call.name == "stock"
+    assert record.history[2] == Message(role="tool", content='{"left": 3}', tool_call_id=call.id)
+
+
+def test_calls_of_tools_after_the_prompt_are_turns_and_one_without_an_id_is_told_as_text():
+    call = {"id": "c1", "type": "function", "function": {"name": "stock", "arguments": '{"item": "lamp"}'}}
+    fields = request_fields(
+        [
+            {"role": "user", "content": "Any lamps left?"},
+            {"role": "assistant", "content": None, "tool_calls": [call, {"function": {"name": "price"}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "3"},
+            {"role": "tool", "tool_call_id": "gone", "content": "9 EUR"},
+        ]
+    )
+
+    assert fields["prompt"] == "Any lamps left?"
+    assert fields["turns"] == [
+        {
+            "role": "assistant",
+            "content": '{"tool_call": {"arguments": null, "name": "price"}}',
+            "tool_calls": [{"id": "c1", "name": "stock", "arguments": '{"item": "lamp"}'}],
+        },
+        {"role": "tool", "content": "3", "tool_call_id": "c1"},
+        {"role": "tool", "content": "9 EUR"},
+    ]
 
 
 def test_langfuse_score_types_become_what_they_say():
