@@ -11,11 +11,14 @@ from gateway_tuning.datasets.example import Example
 from gateway_tuning.datasets.formats import WRITERS
 from gateway_tuning.datasets.manifest import Counts, Export, Manifest, Part, RatersAgreement, dataset_id
 from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
-from gateway_tuning.datasets.selection import newest, select, texts, with_texts
+from gateway_tuning.datasets.record_texts import texts, with_texts
+from gateway_tuning.datasets.reformulations import mine
+from gateway_tuning.datasets.selection import choice, left_out, newest, select
+from gateway_tuning.datasets.statements import SubjectOf, read, read_mined
 from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.feedback.trust import assess
-from gateway_tuning.feedback.votes import Agreement
+from gateway_tuning.feedback.votes import Agreement, agreement
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.object_store import ObjectStore
 
@@ -52,7 +55,7 @@ def build(
     recipe: DatasetRecipe,
     anonymizer: Anonymizer,
     *,
-    subject_of: splits.SubjectOf,
+    subject_of: SubjectOf,
     on_progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> BuiltDataset:
     """Only anonymized text gets past this function.
@@ -73,61 +76,88 @@ def build(
         )
     wanted = [record for record in records if _is_wanted(record, recipe)]
     taken = newest(wanted, recipe.max_records)
-    left_out = Counter(
+    missed = Counter(
         {"outside_recipe": len(records) - len(wanted), "over_max_records": len(wanted) - len(taken)}
     )
     assessment = assess(taken, recipe.trust)
     refusals = (*assessment.quarantined, *assessment.capped)
-    left_out.update(refusal.code for refusal in refusals)
+    missed.update(refusal.code for refusal in refusals)
     trusted = assessment.kept
-    clean: list[FeedbackRecord] = []
+    mined = mine(trusted, recipe.mining)
+    clean: list[FeedbackRecord | None] = []
     failures: list[tuple[FeedbackRecord, str]] = []
     entities: Counter[str] = Counter()
-    for start in range(0, len(trusted), _CHUNK):
-        chunk = trusted[start : start + _CHUNK]
+    units = [*trusted, *(pair.record for pair in mined)]
+    for start in range(0, len(units), _CHUNK):
+        chunk = units[start : start + _CHUNK]
         for record, result in zip(
             chunk, anonymizer.anonymize([texts(record) for record in chunk]), strict=True
         ):
+            is_own = len(clean) < len(trusted)
             if isinstance(result, AnonymizationFailure):
-                failures.append((record, result.reason))
+                clean.append(None)
+                if is_own:
+                    failures.append((record, result.reason))
                 continue
             clean.append(with_texts(record, result.fields))
-            entities.update(result.entities)
-        on_progress(min(start + _CHUNK, len(trusted)), len(trusted))
-    left_out["anonymization_failed"] = len(failures)
+            if is_own:
+                entities.update(result.entities)
+        on_progress(min(start + _CHUNK, len(units)), len(units))
+    missed["anonymization_failed"] = len(failures)
 
+    said = [read(record, subject_of) for record in clean[: len(trusted)] if record is not None]
+    inferred = [
+        draft
+        for pair, record in zip(mined, clean[len(trusted) :], strict=True)
+        if record is not None
+        for draft in read_mined(pair, record, subject_of)
+    ]
     selection = select(
-        clean, max_pairs_per_prompt=recipe.max_pairs_per_prompt, min_rating_gap=recipe.min_rating_gap
+        [*(draft for one in said for draft in one.drafts), *inferred],
+        [one.ballot for one in said if one.ballot is not None],
+        max_pairs_per_prompt=recipe.max_pairs_per_prompt,
+        min_rating_gap=recipe.min_rating_gap,
     )
-    examples = splits.assign(
-        selection.drafts,
+    taken_up = {source.key for draft in selection.drafts for source in draft.sources}
+    choices = {
+        (one.source.tenant, one.source.feedback_id): choice(
+            one, selection.lost.get(one.source.key), is_used=one.source.key in taken_up
+        )
+        for one in said
+    }
+    assignment = splits.assign(
+        splits.GroupKeys.of(selection.drafts),
         validation_share=recipe.validation_share,
         test_share=recipe.test_share,
-        subject_of=subject_of,
     )
-    left_out.update(selection.left_out)
+    examples = [
+        splits.example(draft, int(group), splits.SPLITS[split])
+        for draft, group, split in zip(selection.drafts, assignment.group, assignment.split, strict=True)
+    ]
+    missed.update(left_out(choices.values()))
+    found = agreement(selection.verdicts)
     counts = Counts(
         records=len(records),
-        used=selection.used,
-        left_out={reason: count for reason, count in sorted(left_out.items()) if count},
+        used=sum(one.is_used for one in choices.values()),
+        left_out={reason: count for reason, count in sorted(missed.items()) if count},
         examples=count_by_split_and_kind(examples),
         entities=dict(sorted(entities.items())),
         groups=len({example.group_id for example in examples}),
         shared_groups=len(splits.shared_groups(examples)),
-        agreement=_summary(selection.agreement),
+        agreement=_summary(found),
     )
     decided: dict[tuple[str, str], tuple[bool, str | None]] = {
         _name(refusal.record): (False, refusal.reason) for refusal in refusals
     }
     decided |= {_name(record): (False, f"not anonymized: {reason}") for record, reason in failures}
-    decided |= {name: (choice.is_used, choice.reason) for name, choice in selection.choices.items()}
+    decided |= {name: (one.is_used, one.reason) for name, one in choices.items()}
     return BuiltDataset(
         examples=tuple(examples),
         counts=counts,
         quarantined=tuple((refusal.record, refusal.reason) for refusal in assessment.quarantined),
         failures=tuple(failures),
         fates=tuple(Fate(record.id, record.user_id, *decided[_name(record)]) for record in taken),
-        agreement=selection.agreement,
+        agreement=found,
     )
 
 

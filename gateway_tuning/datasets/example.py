@@ -30,7 +30,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """All texts are anonymized. `messages` ends with the user's turn that `answer` replies to.
+    """All texts are anonymized. `answer` replies to `messages`; after the user's last turn only tools have theirs.
 
     `rejected` is set on preferences only, `desirable` on labelled answers only. `group_id` is shared by all
     examples that must stay in one split, and reveals no user. `subject_ids` are those of the users whose feedback it was
@@ -56,4 +56,5 @@ class Example:
 
     @property
     def prompt(self) -> str:
-        return self.messages[-1].content
+        """What the user asked last."""
+        return next(turn.content for turn in reversed(self.messages) if turn.role == "user")

@@ -2,14 +2,15 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gateway_tuning.datasets.example import Example, ExampleKind, Turn
+from gateway_tuning.datasets.example import Example, ExampleKind, ToolCall, Turn
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -21,6 +22,20 @@ SCHEMA = pa.schema(
                     [
                         pa.field("role", pa.string(), nullable=False),
                         pa.field("content", pa.string(), nullable=False),
+                        pa.field(
+                            "tool_calls",
+                            pa.list_(
+                                pa.struct(
+                                    [
+                                        pa.field("id", pa.string(), nullable=False),
+                                        pa.field("name", pa.string(), nullable=False),
+                                        pa.field("arguments", pa.string(), nullable=False),
+                                    ]
+                                )
+                            ),
+                            nullable=False,
+                        ),
+                        pa.field("tool_call_id", pa.string()),
                     ]
                 )
             ),
@@ -35,6 +50,8 @@ SCHEMA = pa.schema(
         pa.field("group_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("subject_ids", pa.list_(pa.string()), nullable=False),
+        pa.field("tools", pa.list_(pa.string()), nullable=False),
+        pa.field("confidence", pa.float64()),
     ]
 )
 
@@ -48,16 +65,13 @@ def encode(examples: Sequence[Example]) -> bytes:
 
 
 def decode(data: bytes) -> list[Example]:
-    """Version 1 named no subjects: its examples have none."""
+    """Version 1 named no subjects: its examples have none. Version 2 knew no tools."""
     return [_example(row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
 
 
 def _row(example: Example) -> dict[str, Any]:
     row = {name: getattr(example, name) for name in SCHEMA.names}
-    return row | {
-        "kind": example.kind.value,
-        "messages": [{"role": turn.role, "content": turn.content} for turn in example.messages],
-    }
+    return row | {"kind": example.kind.value, "messages": [asdict(turn) for turn in example.messages]}
 
 
 def _example(row: dict[str, Any]) -> Example:
@@ -65,9 +79,15 @@ def _example(row: dict[str, Any]) -> Example:
         **row
         | {
             "kind": ExampleKind(row["kind"]),
-            "messages": tuple(Turn(**turn) for turn in row["messages"]),
+            "messages": tuple(map(_turn, row["messages"])),
             "feedback_ids": tuple(row["feedback_ids"]),
             "feedback_types": tuple(row["feedback_types"]),
             "subject_ids": tuple(row.get("subject_ids", ())),
+            "tools": tuple(row.get("tools", ())),
         }
     )
+
+
+def _turn(row: dict[str, Any]) -> Turn:
+    calls = tuple(ToolCall(**call) for call in row.get("tool_calls", ()))
+    return Turn(row["role"], row["content"], calls, row.get("tool_call_id"))

@@ -5,11 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gateway_tuning.datasets.reformulations import MiningPolicy
 from gateway_tuning.feedback.record import FeedbackType
 from gateway_tuning.feedback.trust_policy import TrustPolicy
 
 # Raise when trust, selection, splitting or anonymization changes what comes out: old datasets then keep their ids.
-RECIPE_VERSION: Literal[2] = 2
+RECIPE_VERSION: Literal[3] = 3
 
 
 class DatasetRecipe(BaseModel):
@@ -17,9 +18,12 @@ class DatasetRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1, 2] = Field(
+    version: Literal[1, 2, 3] = Field(
         RECIPE_VERSION,
-        description="How datasets are made; 1 is read and no longer built, and knew neither trust nor majorities",
+        description=(
+            "How datasets are made; earlier ones are read and no longer built. 1 knew neither trust nor majorities, "
+            "2 neither near-duplicates nor undeclared reformulations"
+        ),
     )
     max_records: int = Field(10_000, ge=1, description="Newest feedback records taken at most")
     since: datetime | None = Field(None, description="Only feedback given at or after this time")
@@ -33,6 +37,9 @@ class DatasetRecipe(BaseModel):
     )
     min_rating_gap: float = Field(
         0.5, gt=0, le=2, description="Smallest difference of mean ratings that makes a preference pair"
+    )
+    mining: MiningPolicy = Field(
+        MiningPolicy(), description="When two questions of a user are taken for one in other words"
     )
     trust: TrustPolicy = Field(
         TrustPolicy(), description="Caps on anybody's weight, and what counts as a burst"

@@ -1,111 +1,193 @@
 """Give every example a group and a split so that nothing leaks from test into training. Pure.
 
-A group is a connected component over users, conversations, prompts (whitespace and case apart) and records. Its split
-comes from a hash of its smallest user (conversation, prompt where nobody is named), so new data moves an old
-example only when it joins two groups, and then only the examples of one of them.
+A group is a connected component over users, conversations, records and prompts; prompts are one when they are equal,
+white space and case apart, or near-duplicates of each other. Its split comes from a hash of whom its earliest record is
+of (conversation, prompt where nobody is named), so later data moves an old example only when it joins two groups, and
+then only the examples of the later one.
+
+All that is looked at fits into a few numbers a draft, so that one machine can group what many have made.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway_tuning.datasets.draft import Draft, Source
 from gateway_tuning.datasets.example import Example
-from gateway_tuning.datasets.selection import Draft
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
-_SALT = "splits-1"
-SubjectOf = Callable[[str | None], str | None]
+_SALT = "splits-2"
+
+Hashes = NDArray[np.uint64]
+Indexes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKeys:
+    """Of n drafts: `ids` begin their ids, `since` is the time of their earliest record in microseconds, and `anchor`
+    tells whom that is of. Draft `edge_draft[i]` has the key `edge_key[i]`; drafts that share one are in one group.
+    """  # noqa: D205 - one sentence
+
+    ids: Hashes
+    since: Indexes
+    anchor: Hashes
+    edge_draft: Indexes
+    edge_key: Hashes
+
+    @staticmethod
+    def of(drafts: Sequence[Draft]) -> "GroupKeys":
+        earliest = [min(draft.sources, key=lambda source: (source.at, source.key)) for draft in drafts]
+        edges = [(index, _hash(key)) for index, draft in enumerate(drafts) for key in _keys(draft)]
+        return GroupKeys(
+            ids=np.array([int(draft.id[:16], 16) for draft in drafts], np.uint64),
+            since=np.array([int(source.at.timestamp() * 1e6) for source in earliest], np.int64),
+            anchor=np.array(
+                [_anchor(one, draft) for one, draft in zip(earliest, drafts, strict=True)], np.uint64
+            ),
+            edge_draft=np.array([index for index, _ in edges], np.int64),
+            edge_key=np.array([key for _, key in edges], np.uint64),
+        )
+
+    @staticmethod
+    def joined(parts: Sequence["GroupKeys"]) -> "GroupKeys":
+        """Of all drafts, those of the first part first."""
+        starts = np.cumsum([0, *(len(part.ids) for part in parts)])
+        return GroupKeys(
+            ids=np.concatenate([part.ids for part in parts]),
+            since=np.concatenate([part.since for part in parts]),
+            anchor=np.concatenate([part.anchor for part in parts]),
+            edge_draft=np.concatenate(
+                [part.edge_draft + start for part, start in zip(parts, starts, strict=False)]
+            ),
+            edge_key=np.concatenate([part.edge_key for part in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """By draft: `group` has its group's public name, a number made of anonymized content; `split` indexes `SPLITS`."""
+
+    group: Hashes
+    split: NDArray[np.int8]
 
 
 def assign(
-    drafts: Sequence[Draft], *, validation_share: float, test_share: float, subject_of: SubjectOf
-) -> list[Example]:
-    """Examples in the order of the drafts; the shares are shares of groups, met in expectation.
+    keys: GroupKeys, near_prompts: NDArray[Any] | None = None, *, validation_share: float, test_share: float
+) -> Assignment:
+    """The shares are shares of groups, met in expectation.
 
-    `subject_of` hides a user behind the tenant's key; it is the only trace of users in an example.
+    Args:
+        keys: of all drafts of a dataset.
+        near_prompts: by draft, the number of its prompt's cluster of near-duplicates.
+        validation_share: of the groups.
+        test_share: of the groups.
     """
-    components = _components(drafts)
-    examples: list[Example | None] = [None] * len(drafts)
-    for members, keys in components:
-        split = _split_of(_anchor(keys), validation_share, test_share)
-        # The group's public name comes from anonymized content: a hash of a user id could be guessed back.
-        group_id = sha256(min(drafts[index].id for index in members).encode()).hexdigest()[:16]
-        for index in members:
-            examples[index] = _example(drafts[index], group_id, split, subject_of)
-    return [example for example in examples if example is not None]
+    count = len(keys.ids)
+    if not count:
+        return Assignment(np.empty(0, np.uint64), np.empty(0, np.int8))
+    member = _components(keys, near_prompts)
+    # Within a group the earliest draft comes first: its anchor decides, and the smallest id names the group.
+    order = np.lexsort((keys.ids, keys.anchor, keys.since, member))
+    first = np.r_[True, member[order][1:] != member[order][:-1]]
+    anchors = keys.anchor[order][first]
+    names = np.minimum.reduceat(keys.ids[order], np.flatnonzero(first))
+    position = np.array([_position(int(anchor)) for anchor in anchors])
+    split = np.where(position < test_share, 2, np.where(position < test_share + validation_share, 1, 0))
+    return Assignment(names[member], split.astype(np.int8)[member])
 
 
-def shared_groups(examples: Sequence[Example]) -> set[str]:
-    """Groups that stand in more than one split: empty, or the splits leak."""
-    splits: dict[str, set[str]] = defaultdict(set)
-    for example in examples:
-        splits[example.group_id].add(example.split)
-    return {group for group, found in splits.items() if len(found) > 1}
-
-
-def _components(drafts: Sequence[Draft]) -> Iterator[tuple[list[int], set[str]]]:
-    parents: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        root = key
-        while parents[root] != root:
-            root = parents[root]
-        while parents[key] != root:
-            parents[key], key = root, parents[key]
-        return root
-
-    draft_keys = [sorted(_keys(draft)) for draft in drafts]
-    for keys in draft_keys:
-        for key in keys:
-            parents.setdefault(key, key)
-            parents[find(key)] = find(keys[0])
-    members: dict[str, list[int]] = defaultdict(list)
-    joined: dict[str, set[str]] = defaultdict(set)
-    for index, keys in enumerate(draft_keys):
-        root = find(keys[0])
-        members[root].append(index)
-        joined[root].update(keys)
-    for root, indexes in members.items():
-        yield indexes, joined[root]
-
-
-def _keys(draft: Draft) -> Iterator[str]:
-    yield "3:" + " ".join(draft.messages[-1].content.casefold().split())
-    for record in draft.sources:
-        yield f"4:{record.tenant}\x1f{record.id}"
-        if record.user_id is not None:
-            yield f"1:{record.tenant}\x1f{record.user_id}"
-        if record.conversation_id is not None:
-            yield f"2:{record.tenant}\x1f{record.conversation_id}"
-
-
-def _anchor(keys: set[str]) -> str:
-    """The key whose hash decides: the kind that changes least (user, conversation, prompt), then the smallest."""
-    return min(keys, key=lambda key: (key[0], sha256(key.encode()).digest()))
-
-
-def _split_of(anchor: str, validation_share: float, test_share: float) -> str:
-    position = int.from_bytes(sha256(f"{_SALT}\x1f{anchor}".encode()).digest()[:8], "big") / 2**64
-    if position < test_share:
-        return TEST
-    return VALIDATION if position < test_share + validation_share else TRAIN
-
-
-def _example(draft: Draft, group_id: str, split: str, subject_of: SubjectOf) -> Example:
-    sources = sorted(draft.sources, key=lambda record: (record.tenant, record.id))
-    subjects = {subject_of(record.user_id) for record in sources}
+def example(draft: Draft, group: int, split: str) -> Example:
+    """A hash of a user id could be guessed back, so that subjects are the only trace of users in an example."""
+    subjects = {source.subject for source in draft.sources}
     return Example(
         id=draft.id,
         kind=draft.kind,
-        messages=draft.messages,
+        messages=draft.context.messages,
         answer=draft.answer,
         rejected=draft.rejected,
         desirable=draft.desirable,
-        feedback_ids=tuple(record.id for record in sources),
-        feedback_types=tuple(sorted({record.type.value for record in sources})),
+        feedback_ids=tuple(source.feedback_id for source in draft.sources),
+        feedback_types=tuple(sorted({source.type.value for source in draft.sources})),
         last_feedback_at=draft.last_feedback_at,
-        group_id=group_id,
+        group_id=f"{group:016x}",
         split=split,
         subject_ids=tuple(sorted(subject for subject in subjects if subject is not None)),
+        tools=draft.context.tools,
+        confidence=draft.confidence,
     )
+
+
+def shared_groups(examples: Iterable[Example]) -> set[str]:
+    """Groups that stand in more than one split: empty, or the splits leak."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for one in examples:
+        splits[one.group_id].add(one.split)
+    return {group for group, found in splits.items() if len(found) > 1}
+
+
+def normalized(prompt: str) -> str:
+    return " ".join(prompt.casefold().split())
+
+
+def _components(keys: GroupKeys, near_prompts: NDArray[Any] | None) -> Indexes:
+    """A number a group, from 0, in no order that means anything."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(keys.ids)
+    _, key = np.unique(keys.edge_key, return_inverse=True)
+    rows, columns = [keys.edge_draft], [count + key]
+    nodes = count + (int(key.max()) + 1 if len(key) else 0)
+    if near_prompts is not None:
+        _, cluster = np.unique(near_prompts, return_inverse=True)
+        rows.append(np.arange(count))
+        columns.append(nodes + cluster)
+        nodes += int(cluster.max()) + 1
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    graph = coo_matrix((np.ones(len(row), np.int8), (row, column)), shape=(nodes, nodes))
+    _, label = connected_components(graph, directed=False)
+    _, member = np.unique(label[:count], return_inverse=True)
+    return member.astype(np.int64)
+
+
+def _keys(draft: Draft) -> Iterator[str]:
+    yield _prompt_key(draft)
+    for source in draft.sources:
+        yield f"record\x1f{source.key}"
+        if source.subject is not None:
+            yield _subject_key(source)
+        if source.conversation is not None:
+            yield _conversation_key(source)
+
+
+def _anchor(source: Source, draft: Draft) -> int:
+    """What changes least: the user, then the conversation, then the prompt."""
+    if source.subject is not None:
+        return _hash(_subject_key(source))
+    return _hash(_prompt_key(draft) if source.conversation is None else _conversation_key(source))
+
+
+def _subject_key(source: Source) -> str:
+    return f"subject\x1f{source.tenant}\x1f{source.subject}"
+
+
+def _conversation_key(source: Source) -> str:
+    return f"conversation\x1f{source.tenant}\x1f{source.conversation}"
+
+
+def _prompt_key(draft: Draft) -> str:
+    return f"prompt\x1f{normalized(draft.context.prompt)}"
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def _position(anchor: int) -> float:
+    return int.from_bytes(sha256(f"{_SALT}\x1f{anchor}".encode()).digest()[:8], "big") / 2**64

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -6,13 +7,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_tuning.datasets.example import ExampleKind
-from gateway_tuning.datasets.selection import newest, select, texts, with_texts
-from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType, Message
+from gateway_tuning.datasets.selection import choice, left_out, newest, select
+from gateway_tuning.datasets.statements import read
+from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType, Message, ToolCall
+from gateway_tuning.feedback.votes import agreement
 from tests.conftest import NOW
 
 
+@dataclass(frozen=True)
+class Chosen:
+    drafts: tuple
+    choices: dict
+    agreement: object
+
+    @property
+    def used(self):
+        return sum(choice.is_used for choice in self.choices.values())
+
+    @property
+    def left_out(self):
+        return left_out(self.choices.values())
+
+
 def chosen(*records, max_pairs_per_prompt=10, min_rating_gap=0.5):
-    return select(records, max_pairs_per_prompt=max_pairs_per_prompt, min_rating_gap=min_rating_gap)
+    said = [read(record, lambda user: user and f"subject of {user}") for record in records]
+    selection = select(
+        [draft for one in said for draft in one.drafts],
+        [one.ballot for one in said if one.ballot],
+        max_pairs_per_prompt=max_pairs_per_prompt,
+        min_rating_gap=min_rating_gap,
+    )
+    used = {source.key for draft in selection.drafts for source in draft.sources}
+    choices = {
+        one.source.feedback_id: choice(
+            one, selection.lost.get(one.source.key), is_used=one.source.key in used
+        )
+        for one in said
+    }
+    return Chosen(selection.drafts, choices, agreement(selection.verdicts))
 
 
 def kinds(selection) -> Counter:
@@ -53,10 +85,10 @@ def test_an_outvoted_thumbs_up_makes_no_demonstration_and_says_by_whom_it_was_ou
 
     (draft,) = selection.drafts
     assert (draft.kind, draft.desirable) == (ExampleKind.LABELLED, False)
-    assert {record.id for record in draft.sources} == {"down1", "down2"}
+    assert {source.feedback_id for source in draft.sources} == {"down1", "down2"}
     assert selection.left_out == {"outvoted": 1}
-    assert selection.choices["default", "up"].reason == "outvoted: 1 of 3 raters"
-    assert selection.choices["default", "down1"].reason is None
+    assert selection.choices["up"].reason == "outvoted: 1 of 3 raters"
+    assert selection.choices["down1"].reason is None
 
 
 def test_a_rater_who_votes_again_and_again_outvotes_nobody(make_record):
@@ -78,8 +110,8 @@ def test_the_correction_of_an_outvoted_rater_is_used_and_says_so(make_record):
     selection = chosen(fix, make_record("up1"), make_record("up2"))
 
     assert selection.left_out == {}
-    assert selection.choices["default", "fix"].is_used
-    assert selection.choices["default", "fix"].reason == "outvoted: 1 of 3 raters; its correction is used"
+    assert selection.choices["fix"].is_used
+    assert selection.choices["fix"].reason == "outvoted: 1 of 3 raters; its correction is used"
 
 
 def test_how_far_raters_agree_is_kept(make_record):
@@ -94,7 +126,7 @@ def test_rival_answers_to_one_prompt_become_preference_pairs(make_record):
 
     (pair,) = [draft for draft in selection.drafts if draft.kind is ExampleKind.PREFERENCE]
     assert (pair.answer, pair.rejected) == ("A", "B")
-    assert {record.id for record in pair.sources} == {"good", "bad"}
+    assert {source.feedback_id for source in pair.sources} == {"good", "bad"}
 
 
 def test_the_lesser_of_two_disliked_answers_is_no_model(make_record):
@@ -126,11 +158,11 @@ def test_an_answered_reformulation_is_a_pair_of_turns(make_record):
     )
 
     demonstration, preference = sorted(selection.drafts, key=lambda draft: draft.kind)
-    assert (demonstration.messages[-1].content, demonstration.answer) == (
+    assert (demonstration.context.messages[-1].content, demonstration.answer) == (
         "When will order 7 arrive?",
         "Friday.",
     )
-    assert (preference.messages[-1].content, preference.rejected) == (
+    assert (preference.context.messages[-1].content, preference.rejected) == (
         "Where is my order?",
         "It is on its way.",
     )
@@ -157,21 +189,24 @@ def test_the_system_prompt_and_earlier_turns_stand_before_the_prompt(make_record
 
     draft = chosen(record).drafts[0]
 
-    assert [turn.role for turn in draft.messages] == ["system", "assistant", "user"]
+    assert [turn.role for turn in draft.context.messages] == ["system", "assistant", "user"]
 
 
-def test_only_fields_that_were_anonymized_survive(make_record):
-    record = make_record(comment="call me", metadata={"a": "b"}, user_context=("vip",))
+def test_tools_and_the_turns_after_the_prompt_belong_to_what_the_answer_replies_to(make_record):
+    call = ToolCall(id="c1", name="track", arguments="{}")
+    turns = (
+        Message(role="assistant", content="", tool_calls=(call,)),
+        Message(role="tool", content="late", tool_call_id="c1"),
+    )
+    plain, tooled = make_record("a"), make_record("b", "thumbs_down", turns=turns, tools=({"name": "track"},))
 
-    clean = with_texts(record, dict.fromkeys(texts(record), "x"))
+    selection = chosen(plain, tooled)
 
-    assert (clean.comment, clean.metadata, clean.user_context) == (None, {}, ())
-    assert (clean.prompt, clean.response) == ("x", "x")
-
-
-def test_a_text_without_its_anonymized_form_is_refused(make_record):
-    with pytest.raises(ValueError, match="response"):
-        with_texts(make_record(), {"prompt": "x"})
+    assert selection.left_out == {}  # two contexts: the votes do not meet
+    (draft,) = [draft for draft in selection.drafts if draft.desirable is False]
+    assert [turn.role for turn in draft.context.messages] == ["user", "assistant", "tool"]
+    assert draft.context.prompt == "Where is my order?"
+    assert draft.context.tools == ('{"name": "track"}',)
 
 
 def test_newest_keeps_the_latest_records_and_breaks_ties_by_id(make_record):
@@ -207,6 +242,6 @@ def test_every_record_is_used_or_left_out_once_and_order_does_not_matter(records
     again = chosen(*shuffled)
     assert [draft.id for draft in again.drafts] == [draft.id for draft in selection.drafts]
     assert again.choices == selection.choices
-    assert {(record.tenant, record.id) for record in records} == set(selection.choices)
+    assert {record.id for record in records} == set(selection.choices)
     for draft in selection.drafts:
-        assert all(selection.choices[source.tenant, source.id].is_used for source in draft.sources)
+        assert all(selection.choices[source.feedback_id].is_used for source in draft.sources)
