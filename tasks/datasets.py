@@ -7,14 +7,13 @@ from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import TrainingPlan
-from gateway_tuning.datasets.build import build, build_key, publish
+from gateway_tuning.datasets.build import Request, build, build_key, sweep
+from gateway_tuning.datasets.building.workshop import alone
 from gateway_tuning.datasets.example import ExampleKind
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.datasets.splits import TEST, TRAIN
 from gateway_tuning.errors import ErasedError
-from gateway_tuning.feedback.quarantine import QuarantineEntry
-from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.training import catalog
 from tasks.runtime import now, runtime
 
@@ -36,7 +35,7 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
         return _result(rt.datasets.manifest(known))
     for attempt in range(1, MAX_BUILDS + 1):
         try:
-            dataset_id = _build(key, tenant, recipe, watermark, anonymizer)
+            dataset_id = _build(Request(key, tenant, recipe, watermark, anonymizer, now()))
             break
         except ErasedError as error:
             if attempt == MAX_BUILDS:
@@ -47,32 +46,23 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
     return _result(manifest)
 
 
-def _build(key: str, tenant: str, recipe: DatasetRecipe, watermark: int, anonymizer: str) -> str:
+def _build(request: Request) -> str:
     """Raises ErasedError when somebody was erased meanwhile: the feedback must be read again."""
-    from gateway_tuning.anonymization.anonymizer import Anonymizer
-
     rt = runtime()
-    erasures_before = rt.datasets.erasures(tenant)
-    records = [record for _, record in rt.feedback.read(tenant, up_to_sequence=watermark)]
-    built = build(
-        records,
-        recipe,
-        Anonymizer(rt.settings.spacy_model),
-        subject_of=rt.feedback.subject_of(tenant, now=now()),
-        on_progress=_log_progress,
-    )
-    set_aside = [_set_aside(record, "trust", reason) for record, reason in built.quarantined]
-    set_aside += [_set_aside(record, "anonymization", reason) for record, reason in built.failures]
-    manifest = publish(built, recipe, rt.objects, tenant=tenant, anonymizer=anonymizer)
-    return rt.datasets.add(
-        key,
-        manifest,
+    erasures_before = rt.datasets.erasures(request.tenant)
+    workshop = rt.workshop()
+    built = build(request, workshop, alone(workshop), on_stage=logger.info)
+    dataset_id = rt.datasets.add(
+        request.key,
+        built.manifest,
         built.fates,
-        watermark=watermark,
+        watermark=request.watermark,
         erasures_before=erasures_before,
         now=now(),
-        set_aside=set_aside,
+        set_aside=built.set_aside,
     )
+    sweep(workshop, request.key)
+    return dataset_id
 
 
 @task(name="check dataset size")
@@ -89,24 +79,6 @@ def missing_examples(dataset_id: str, training: TrainingPlan) -> tuple[str, ...]
         for split, count in needed.items()
         if found[split] < count
     )
-
-
-def _set_aside(record: FeedbackRecord, stage: str, reason: str) -> QuarantineEntry:
-    """Names the record and quotes nothing of it."""
-    return QuarantineEntry(
-        tenant=record.tenant,
-        stage=stage,
-        source="feedback",
-        position=record.id,
-        reasons=(reason,),
-        raw=None,
-        feedback_id=record.id,
-        user_id=record.user_id,
-    )
-
-
-def _log_progress(done: int, total: int) -> None:
-    logger.info("anonymized %d of %d records", done, total)
 
 
 def _result(manifest: Manifest) -> StageResult:

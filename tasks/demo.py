@@ -13,8 +13,8 @@ from typing import Any
 from prefect import task
 
 from gateway_tuning import processes
-from gateway_tuning.datasets.build import read_split
 from gateway_tuning.datasets.example import Example, ExampleKind
+from gateway_tuning.datasets.published import read_split
 from gateway_tuning.datasets.splits import TEST
 from gateway_tuning.errors import ServingError
 from gateway_tuning.evaluation.scorers import word_set_similarity

@@ -9,8 +9,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import StageResult
-from gateway_tuning.datasets.build import read_all
 from gateway_tuning.datasets.example import Example
+from gateway_tuning.datasets.published import read_all
 from gateway_tuning.drift.check import Window, check_drift
 from gateway_tuning.drift.report import evidently_html, render_markdown
 from gateway_tuning.drift.settings import DriftSettings

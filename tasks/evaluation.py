@@ -10,7 +10,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import StageResult
-from gateway_tuning.datasets.build import read_split
+from gateway_tuning.datasets.published import read_split
 from gateway_tuning.datasets.splits import TEST
 from gateway_tuning.errors import ErasedError
 from gateway_tuning.evaluation.settings import EvaluationSettings

@@ -4,14 +4,17 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from gateway_tuning.cycles.store import CycleStore
+from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.drift.store import DriftStore
 from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.evaluation.store import EvaluationStore
+from gateway_tuning.feedback.language import LanguageDetector
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.feedback.threshold import ThresholdStore
 from gateway_tuning.registry.store import Registry
@@ -24,6 +27,9 @@ from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
 from gateway_tuning.training.costs import CostStore
 from gateway_tuning.training.jobs import JobStore
+
+if TYPE_CHECKING:
+    from gateway_tuning.anonymization.anonymizer import Anonymizer
 
 # What the package logs belongs to the run's log; flows hand it to Prefect as an extra logger.
 logging.getLogger("gateway_tuning").setLevel(logging.INFO)
@@ -92,6 +98,14 @@ class Runtime:
             default_count=self.settings.feedback_threshold,
             default_hours=self.settings.threshold_hours,
         )
+
+    def workshop(self) -> Workshop:
+        return Workshop(self.feedback, self.objects, self._anonymizer, LanguageDetector().language_of)
+
+    def _anonymizer(self) -> "Anonymizer":
+        from gateway_tuning.anonymization.anonymizer import Anonymizer
+
+        return Anonymizer(self.settings.spacy_model)
 
     @cached_property
     def prefect(self) -> PrefectApi:

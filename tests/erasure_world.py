@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.store import CycleStore
-from gateway_tuning.datasets.build import build, build_key, publish
+from gateway_tuning.datasets.build import Request, build_key, finish, prepare, sweep
+from gateway_tuning.datasets.building.workshop import Workshop, alone
 from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.drift.store import DriftStore, StoredDriftReport
@@ -92,12 +93,25 @@ class World:
     def read(self):
         return [record for _, record in self.feedback.read(self.tenant)]
 
-    def build(self, records):
-        subject_of = self.feedback.subject_of(self.tenant, now=NOW)
-        return build(records, self.recipe, self.anonymizer, subject_of=subject_of)
+    @property
+    def workshop(self):
+        return Workshop(self.feedback, self.objects, lambda: self.anonymizer, lambda _text: None)
 
-    def publish(self, built):
-        return publish(built, self.recipe, self.objects, tenant=self.tenant, anonymizer=MODEL)
+    def prepare(self, recipe=None):
+        """A build that has read and not published, and what it holds, as a process would in its memory."""
+        recipe = recipe or self.recipe
+        watermark = self.feedback.watermark(self.tenant)
+        key = build_key(tenant=self.tenant, watermark=watermark, recipe=recipe, anonymizer=MODEL)
+        request = Request(key, self.tenant, recipe, watermark, MODEL, NOW)
+        prepared = prepare(request, self.workshop, alone(self.workshop))
+        folder = layout.build_folder(key)
+        return prepared, {name: self.objects.read(name) for name in self.objects.list_keys(folder)}
+
+    def finish(self, begun):
+        prepared, held = begun
+        for name, data in held.items():
+            self.objects.write(name, data)
+        return finish(prepared, self.workshop, alone(self.workshop))
 
     def key(self, watermark=None):
         mark = self.feedback.watermark(self.tenant) if watermark is None else watermark
@@ -105,17 +119,17 @@ class World:
 
     def make_dataset(self, key=None):
         before = self.catalog.erasures(self.tenant)
-        built = self.build(self.read())
-        manifest = self.publish(built)
+        built = self.finish(self.prepare())
         self.catalog.add(
             key or self.key(),
-            manifest,
+            built.manifest,
             built.fates,
             watermark=self.feedback.watermark(self.tenant),
             erasures_before=before,
             now=NOW,
         )
-        return manifest.dataset_id
+        sweep(self.workshop, self.key())
+        return built.manifest.dataset_id
 
     def submit_job(self, dataset_id):
         """Through the provider's own doors, as if its worker had been killed in the middle: nothing is trained."""

@@ -18,22 +18,6 @@ app.add_typer(canary_app, name="canary")
 app.add_typer(models_app, name="models")
 
 
-@app.command("datasets")
-@told
-def list_datasets() -> None:
-    """List datasets, oldest first."""
-    from gateway_tuning.datasets.catalog import DatasetCatalog
-    from gateway_tuning.storage.object_store import ObjectStore
-
-    settings = read_settings()
-    catalog = DatasetCatalog(open_store(settings), ObjectStore(settings.resolved_object_storage_url))
-    rows = [
-        [id_, at, *(sum(kinds.values()) for kinds in catalog.manifest(id_).counts.examples.values())]
-        for id_, at in catalog.all()
-    ]
-    show_table(["dataset", "created", "train", "validation", "test"], rows)
-
-
 @jobs_app.command("list")
 @told
 def list_jobs() -> None:

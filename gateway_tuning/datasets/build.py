@@ -1,28 +1,38 @@
-"""From stored feedback to a dataset on object storage: assess, anonymize, select, split, write, publish."""
+"""From stored feedback to a dataset on object storage: assess, anonymize, bring together, arrange, write, publish.
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+Each stage is a set of jobs that anybody may do (`building.workshop`); between them stand two steps over a few numbers a
+record. What lies between stages is anonymized, and goes when the build has ended.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 
-from gateway_tuning.anonymization.anonymizer import AnonymizationFailure, Anonymizer
-from gateway_tuning.datasets import parquet, splits
-from gateway_tuning.datasets.example import Example
-from gateway_tuning.datasets.formats import WRITERS
-from gateway_tuning.datasets.manifest import Counts, Export, Manifest, Part, RatersAgreement, dataset_id
+from gateway_tuning.datasets import parquet
+from gateway_tuning.datasets.building.arranging import Arranged, arrange
+from gateway_tuning.datasets.building.assessing import AssessJob, assess_block, cap
+from gateway_tuning.datasets.building.plan import Plan
+from gateway_tuning.datasets.building.reading import Read, ReadJob, read_and_anonymize
+from gateway_tuning.datasets.building.resolving import Resolved, ResolveJob, resolve_bucket
+from gateway_tuning.datasets.building.workshop import Crew, Workshop
+from gateway_tuning.datasets.building.writing import (
+    Tally,
+    TallyJob,
+    WriteJob,
+    fates,
+    tally_block,
+    write_bucket,
+)
+from gateway_tuning.datasets.manifest import Counts, Manifest, RatersAgreement, dataset_id
+from gateway_tuning.datasets.published import publish, read_manifest
 from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
-from gateway_tuning.datasets.record_texts import texts, with_texts
-from gateway_tuning.datasets.reformulations import mine
-from gateway_tuning.datasets.selection import choice, left_out, newest, select
-from gateway_tuning.datasets.statements import SubjectOf, read, read_mined
 from gateway_tuning.errors import ConfigurationError
-from gateway_tuning.feedback.record import FeedbackRecord
-from gateway_tuning.feedback.trust import assess
-from gateway_tuning.feedback.votes import Agreement, agreement
+from gateway_tuning.feedback.blocks import extent, users_of
+from gateway_tuning.feedback.quarantine import QuarantineEntry
+from gateway_tuning.feedback.votes import Agreement, joined
 from gateway_tuning.storage import layout
-from gateway_tuning.storage.object_store import ObjectStore
-
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,208 +40,41 @@ class Fate:
     """What became of a record: whether an example is made of it, and why not or how far."""
 
     feedback_id: str
-    user_id: str | None
+    subject_id: str | None
     used: bool
     reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltDataset:
-    """Examples ordered by id; the records set aside by trust or anonymization, with the reason.
+class Built:
+    """`fates` has every record that the recipe takes, and is read from what `sweep` removes."""
 
-    `fates` covers every record within the recipe and its `max_records`, by time.
-    """
-
-    examples: tuple[Example, ...]
-    counts: Counts
-    quarantined: tuple[tuple[FeedbackRecord, str], ...]
-    failures: tuple[tuple[FeedbackRecord, str], ...]
-    fates: tuple[Fate, ...]
-    agreement: Agreement
+    manifest: Manifest
+    fates: "Fates"
+    set_aside: tuple[QuarantineEntry, ...]
 
 
-def build(
-    records: Sequence[FeedbackRecord],
-    recipe: DatasetRecipe,
-    anonymizer: Anonymizer,
-    *,
-    subject_of: SubjectOf,
-    on_progress: Callable[[int, int], None] = lambda _done, _of: None,
-) -> BuiltDataset:
-    """Only anonymized text gets past this function.
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """A block of them is held at a time."""
 
-    Args:
-        records: usable feedback of one tenant.
-        recipe: what to take and how to split.
-        anonymizer: finds and replaces personal data.
-        subject_of: hides a user behind the tenant's key.
-        on_progress: called with (records anonymized, records in all).
+    workshop: Workshop
+    plan: Plan
 
-    Raises:
-        ConfigurationError: the recipe is of a version that is read but no longer built.
-    """
-    if recipe.version != RECIPE_VERSION:
-        raise ConfigurationError(
-            f"Recipe version {recipe.version} is no longer built; leave the version out for {RECIPE_VERSION}"
-        )
-    wanted = [record for record in records if _is_wanted(record, recipe)]
-    taken = newest(wanted, recipe.max_records)
-    missed = Counter(
-        {"outside_recipe": len(records) - len(wanted), "over_max_records": len(wanted) - len(taken)}
-    )
-    assessment = assess(taken, recipe.trust)
-    refusals = (*assessment.quarantined, *assessment.capped)
-    missed.update(refusal.code for refusal in refusals)
-    trusted = assessment.kept
-    mined = mine(trusted, recipe.mining)
-    clean: list[FeedbackRecord | None] = []
-    failures: list[tuple[FeedbackRecord, str]] = []
-    entities: Counter[str] = Counter()
-    units = [*trusted, *(pair.record for pair in mined)]
-    for start in range(0, len(units), _CHUNK):
-        chunk = units[start : start + _CHUNK]
-        for record, result in zip(
-            chunk, anonymizer.anonymize([texts(record) for record in chunk]), strict=True
-        ):
-            is_own = len(clean) < len(trusted)
-            if isinstance(result, AnonymizationFailure):
-                clean.append(None)
-                if is_own:
-                    failures.append((record, result.reason))
-                continue
-            clean.append(with_texts(record, result.fields))
-            if is_own:
-                entities.update(result.entities)
-        on_progress(min(start + _CHUNK, len(units)), len(units))
-    missed["anonymization_failed"] = len(failures)
-
-    said = [read(record, subject_of) for record in clean[: len(trusted)] if record is not None]
-    inferred = [
-        draft
-        for pair, record in zip(mined, clean[len(trusted) :], strict=True)
-        if record is not None
-        for draft in read_mined(pair, record, subject_of)
-    ]
-    selection = select(
-        [*(draft for one in said for draft in one.drafts), *inferred],
-        [one.ballot for one in said if one.ballot is not None],
-        max_pairs_per_prompt=recipe.max_pairs_per_prompt,
-        min_rating_gap=recipe.min_rating_gap,
-    )
-    taken_up = {source.key for draft in selection.drafts for source in draft.sources}
-    choices = {
-        (one.source.tenant, one.source.feedback_id): choice(
-            one, selection.lost.get(one.source.key), is_used=one.source.key in taken_up
-        )
-        for one in said
-    }
-    assignment = splits.assign(
-        splits.GroupKeys.of(selection.drafts),
-        validation_share=recipe.validation_share,
-        test_share=recipe.test_share,
-    )
-    examples = [
-        splits.example(draft, int(group), splits.SPLITS[split])
-        for draft, group, split in zip(selection.drafts, assignment.group, assignment.split, strict=True)
-    ]
-    missed.update(left_out(choices.values()))
-    found = agreement(selection.verdicts)
-    counts = Counts(
-        records=len(records),
-        used=sum(one.is_used for one in choices.values()),
-        left_out={reason: count for reason, count in sorted(missed.items()) if count},
-        examples=count_by_split_and_kind(examples),
-        entities=dict(sorted(entities.items())),
-        groups=len({example.group_id for example in examples}),
-        shared_groups=len(splits.shared_groups(examples)),
-        agreement=_summary(found),
-    )
-    decided: dict[tuple[str, str], tuple[bool, str | None]] = {
-        _name(refusal.record): (False, refusal.reason) for refusal in refusals
-    }
-    decided |= {_name(record): (False, f"not anonymized: {reason}") for record, reason in failures}
-    decided |= {name: (one.is_used, one.reason) for name, one in choices.items()}
-    return BuiltDataset(
-        examples=tuple(examples),
-        counts=counts,
-        quarantined=tuple((refusal.record, refusal.reason) for refusal in assessment.quarantined),
-        failures=tuple(failures),
-        fates=tuple(Fate(record.id, record.user_id, *decided[_name(record)]) for record in taken),
-        agreement=found,
-    )
+    def __iter__(self) -> Iterator[Fate]:
+        return (Fate(*row) for row in fates(self.workshop, self.plan))
 
 
-def publish(
-    built: BuiltDataset, recipe: DatasetRecipe, store: ObjectStore, *, tenant: str, anonymizer: str
-) -> Manifest:
-    """Write parts and exports, check them, then the manifest. Until then the dataset does not exist.
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`key` names the build, see `build_key`; `anonymizer` the version of what finds personal data."""
 
-    Publishing equal content again changes nothing and returns the same manifest.
-    """
-    return write_dataset(
-        built.examples, built.counts, recipe, store, tenant=tenant, anonymizer=anonymizer, replaces=None
-    )
-
-
-def write_dataset(
-    examples: Sequence[Example],
-    counts: Counts,
-    recipe: DatasetRecipe,
-    store: ObjectStore,
-    *,
-    tenant: str,
-    anonymizer: str,
-    replaces: str | None,
-) -> Manifest:
-    """`publish` for examples from anywhere; `replaces` is the dataset that they are what is left of."""
-    by_split: dict[str, list[Example]] = {split: [] for split in splits.SPLITS}
-    for example in examples:
-        by_split[example.split].append(example)
-    identity = dataset_id(
-        {split: [example.id for example in part] for split, part in by_split.items()},
-        tenant=tenant,
-        recipe=recipe,
-        anonymizer=anonymizer,
-        counts=counts,
-        replaces=replaces,
-    )
-    if store.exists(layout.dataset_manifest(identity)):
-        return read_manifest(store, identity)
-    manifest = Manifest(
-        dataset_id=identity,
-        layout_version=layout.LAYOUT_VERSION,
-        schema_version=parquet.SCHEMA_VERSION,
-        tenant=tenant,
-        recipe=recipe,
-        anonymizer=anonymizer,
-        counts=counts,
-        replaces=replaces,
-        parts=tuple(_write_part(store, identity, split, part) for split, part in by_split.items()),
-        exports=tuple(
-            _write_export(store, identity, name, split, part)
-            for name in WRITERS
-            for split, part in by_split.items()
-        ),
-    )
-    store.write_new(layout.dataset_manifest(identity), manifest.encode())
-    return manifest
-
-
-def read_manifest(store: ObjectStore, identity: str) -> Manifest:
-    return Manifest.model_validate_json(store.read(layout.dataset_manifest(identity)))
-
-
-def read_split(store: ObjectStore, manifest: Manifest, split: str) -> list[Example]:
-    """Raises IntegrityError when a part is not what the manifest says."""
-    return [
-        example
-        for part in manifest.parts_of(split)
-        for example in parquet.decode(store.read(part.key, sha256=part.sha256))
-    ]
-
-
-def read_all(store: ObjectStore, manifest: Manifest) -> list[Example]:
-    return [example for split in splits.SPLITS for example in read_split(store, manifest, split)]
+    key: str
+    tenant: str
+    recipe: DatasetRecipe
+    watermark: int
+    anonymizer: str
+    now: datetime
 
 
 def build_key(*, tenant: str, watermark: int, recipe: DatasetRecipe, anonymizer: str) -> str:
@@ -240,8 +83,169 @@ def build_key(*, tenant: str, watermark: int, recipe: DatasetRecipe, anonymizer:
     return sha256(body.encode()).hexdigest()
 
 
-def _name(record: FeedbackRecord) -> tuple[str, str]:
-    return record.tenant, record.id
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A build whose every decision is made and of which no dataset is written yet."""
+
+    request: Request
+    plan: Plan
+    resolved: tuple[Resolved, ...]
+    arranged: Arranged
+    counts: Counts
+    bursts: tuple[tuple[str, str], ...]  # id and reason
+    failures: tuple[tuple[str, str], ...]
+
+
+def build(
+    request: Request, workshop: Workshop, crew: Crew, *, on_stage: Callable[[str], None] = lambda _text: None
+) -> Built:
+    """`prepare`, then `finish`."""
+    return finish(prepare(request, workshop, crew, on_stage=on_stage), workshop, crew)
+
+
+def prepare(
+    request: Request, workshop: Workshop, crew: Crew, *, on_stage: Callable[[str], None] = lambda _text: None
+) -> Prepared:
+    """Only anonymized text gets past this function.
+
+    Args:
+        request: what to build.
+        workshop: stores, for the steps that one does alone.
+        crew: does the jobs of the stages.
+        on_stage: told what was done, in words.
+
+    Raises:
+        ConfigurationError: the recipe is of a version that is read but no longer built.
+    """
+    plan = _plan(request, workshop)
+    assessed = crew(assess_block, [AssessJob(plan, block) for block in plan.blocks])
+    limits = cap(assessed, plan.recipe.trust)
+    on_stage(f"{sum(one.records for one in assessed)} records in {len(plan.blocks)} blocks assessed")
+    found = zip(plan.blocks, assessed, strict=True)
+    reads: list[Read] = crew(
+        read_and_anonymize, [ReadJob(plan, block, dict(one.bursts), limits) for block, one in found]
+    )
+    on_stage("personal data replaced")
+    resolved: list[Resolved] = crew(
+        resolve_bucket,
+        [
+            ResolveJob(plan, bucket, tuple((read.number, read.ranges[bucket]) for read in reads))
+            for bucket in range(plan.buckets)
+        ],
+    )
+    arranged = arrange(workshop, plan, resolved)
+    on_stage(f"{arranged.groups} groups split")
+    tallies: list[Tally] = crew(tally_block, [TallyJob(plan, read, tuple(resolved)) for read in reads])
+    return Prepared(
+        request=request,
+        plan=plan,
+        resolved=tuple(resolved),
+        arranged=arranged,
+        counts=_counts(plan, reads, resolved, arranged, tallies),
+        bursts=tuple(burst for one in assessed for burst in one.bursts),
+        failures=tuple(failure for read in reads for failure in read.failures),
+    )
+
+
+def finish(prepared: Prepared, workshop: Workshop, crew: Crew) -> Built:
+    """A dataset exists only when all of it is written. Finishing an equal build again changes nothing."""
+    plan = prepared.plan
+    return Built(
+        manifest=_write(prepared, workshop, crew),
+        fates=Fates(workshop, plan),
+        set_aside=(
+            *_set_aside(workshop, plan, "trust", prepared.bursts),
+            *_set_aside(workshop, plan, "anonymization", prepared.failures),
+        ),
+    )
+
+
+def sweep(workshop: Workshop, key: str) -> None:
+    """Remove what lies between the stages of a build."""
+    for name in workshop.objects.list_keys(layout.build_folder(key)):
+        workshop.objects.delete(name)
+    workshop.objects.delete_partials(layout.build_folder(key))
+
+
+def _plan(request: Request, workshop: Workshop) -> Plan:
+    recipe = request.recipe
+    if recipe.version != RECIPE_VERSION:
+        raise ConfigurationError(
+            f"Recipe version {recipe.version} is no longer built; leave the version out for {RECIPE_VERSION}"
+        )
+    plan = Plan(request.key, request.tenant, request.watermark, recipe, 0, 0, (), request.now)
+    found = extent(
+        workshop.feedback.engine, plan.which, limit=recipe.max_records, block_records=recipe.block_records
+    )
+    return Plan(
+        request.key,
+        request.tenant,
+        request.watermark,
+        recipe,
+        found.records,
+        found.wanted,
+        found.blocks,
+        request.now,
+    )
+
+
+def _write(prepared: Prepared, workshop: Workshop, crew: Crew) -> Manifest:
+    request, arranged = prepared.request, prepared.arranged
+    identity = dataset_id(
+        arranged.digest,
+        tenant=request.tenant,
+        recipe=request.recipe,
+        anonymizer=request.anonymizer,
+        counts=prepared.counts,
+    )
+    if workshop.objects.exists(layout.dataset_manifest(identity)):
+        return read_manifest(workshop.objects, identity)
+    jobs = [WriteJob(prepared.plan, one, identity, arranged.balance_reason) for one in prepared.resolved]
+    written = crew(write_bucket, jobs)
+    return publish(
+        Manifest(
+            dataset_id=identity,
+            layout_version=layout.LAYOUT_VERSION,
+            schema_version=parquet.SCHEMA_VERSION,
+            tenant=request.tenant,
+            recipe=request.recipe,
+            anonymizer=request.anonymizer,
+            counts=prepared.counts,
+            parts=tuple(part for parts, _ in written for part in parts),
+            rejected=tuple(part for _, part in written if part is not None),
+            exports=(),
+            leakage=arranged.leakage,
+        ),
+        workshop.objects,
+    )
+
+
+def _counts(
+    plan: Plan, reads: list[Read], resolved: list[Resolved], arranged: Arranged, tallies: list[Tally]
+) -> Counts:
+    entities: Counter[str] = Counter()
+    left_out = Counter(
+        {"outside_recipe": plan.records - plan.wanted, "over_max_records": plan.wanted - plan.taken}
+    )
+    rejected = Counter(arranged.rejected)
+    for read in reads:
+        entities.update(read.entities)
+    for tally in tallies:
+        left_out.update(tally.left_out)
+    for one in resolved:
+        rejected.update(one.rejected)
+    return Counts(
+        records=plan.records,
+        used=sum(tally.used for tally in tallies),
+        left_out={reason: count for reason, count in sorted(left_out.items()) if count},
+        examples=arranged.examples,
+        entities=dict(sorted(entities.items())),
+        groups=arranged.groups,
+        shared_groups=arranged.leakage.shared_groups,
+        agreement=_summary(joined(one.agreement for one in resolved)),
+        rejected=dict(sorted(rejected.items())),
+        mined=sum(read.mined for read in reads),
+    )
 
 
 def _summary(agreement: Agreement) -> RatersAgreement:
@@ -256,32 +260,20 @@ def _summary(agreement: Agreement) -> RatersAgreement:
     )
 
 
-def _is_wanted(record: FeedbackRecord, recipe: DatasetRecipe) -> bool:
-    return (recipe.since is None or record.timestamp >= recipe.since) and (
-        recipe.types is None or record.type in recipe.types
-    )
-
-
-def count_by_split_and_kind(examples: Sequence[Example]) -> dict[str, dict[str, int]]:
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for example in examples:
-        counts[example.split][example.kind.value] += 1
-    return {split: dict(sorted(counts[split].items())) for split in splits.SPLITS}
-
-
-def _write_part(store: ObjectStore, identity: str, split: str, examples: Sequence[Example]) -> Part:
-    data = parquet.encode(examples)
-    digest = sha256(data).hexdigest()
-    key = layout.dataset_part(identity, split, digest)
-    store.write(key, data)
-    rows = len(parquet.decode(store.read(key, sha256=digest)))
-    return Part(split=split, key=key, rows=rows, bytes=len(data), sha256=digest)
-
-
-def _write_export(
-    store: ObjectStore, identity: str, name: str, split: str, examples: Sequence[Example]
-) -> Export:
-    lines = list(WRITERS[name](examples))
-    key = layout.dataset_export(identity, name, split)
-    digest = store.write(key, "".join(f"{line}\n" for line in lines).encode())
-    return Export(format=name, split=split, key=key, rows=len(lines), sha256=digest)
+def _set_aside(
+    workshop: Workshop, plan: Plan, stage: str, found: Iterable[tuple[str, str]]
+) -> Iterator[QuarantineEntry]:
+    """Names the record and quotes nothing of it."""
+    reasons = dict(found)
+    users = users_of(workshop.feedback.engine, plan.tenant, list(reasons)) if reasons else {}
+    for id_, reason in reasons.items():
+        yield QuarantineEntry(
+            tenant=plan.tenant,
+            stage=stage,
+            source="feedback",
+            position=id_,
+            reasons=(reason,),
+            raw=None,
+            feedback_id=id_,
+            user_id=users.get(id_),
+        )

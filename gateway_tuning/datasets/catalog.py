@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
-from gateway_tuning.datasets.build import Fate, read_manifest
+from gateway_tuning.datasets.build import Fate
 from gateway_tuning.datasets.manifest import Manifest
+from gateway_tuning.datasets.published import read_manifest
 from gateway_tuning.datasets.retired import is_retired, refuse_retired, successor
 from gateway_tuning.errors import ErasedError, NotFoundError
 from gateway_tuning.feedback.quarantine import QuarantineEntry
@@ -45,7 +47,7 @@ class DatasetCatalog:
         self,
         build_key: str,
         manifest: Manifest,
-        fates: Sequence[Fate],
+        fates: Iterable[Fate],
         *,
         watermark: int,
         erasures_before: frozenset[str],
@@ -57,7 +59,7 @@ class DatasetCatalog:
         Args:
             build_key: names the build; its first dataset stays.
             manifest: what was published.
-            fates: one a record of the recipe.
+            fates: one a record of the recipe; gone through twice.
             watermark: of the feedback.
             erasures_before: `erasures` as they were before the feedback was read.
             now: the time.
@@ -72,10 +74,9 @@ class DatasetCatalog:
         """
         tenant = manifest.tenant
         key = subject_key(self._engine, tenant, now=now)
-        subjects = {fate.user_id: subject_id(key, fate.user_id) for fate in fates if fate.user_id is not None}
         with self._engine.begin() as connection:
             lock_tenant(connection, tenant)  # an erasure begins before this transaction or after it
-            self._refuse_erased(connection, manifest, set(subjects.values()), erasures_before)
+            self._refuse_erased(connection, manifest, fates, erasures_before)
             known = _of_build(connection, build_key)
             if known is not None and (left := successor(connection, known.id)) is not None:
                 return left
@@ -95,15 +96,15 @@ class DatasetCatalog:
             add_lineage(
                 connection,
                 manifest,
-                [
+                (
                     {
                         "feedback_id": fate.feedback_id,
-                        "subject_id": None if fate.user_id is None else subjects[fate.user_id],
+                        "subject_id": fate.subject_id,
                         "used": fate.used,
                         "reason": fate.reason,
                     }
                     for fate in fates
-                ],
+                ),
             )
             write_quarantine(
                 connection,
@@ -137,7 +138,7 @@ class DatasetCatalog:
         self,
         connection: sa.Connection,
         manifest: Manifest,
-        subjects: set[str],
+        fates: Iterable[Fate],
         erasures_before: frozenset[str],
     ) -> None:
         dataset_id = manifest.dataset_id
@@ -147,7 +148,8 @@ class DatasetCatalog:
         rows = connection.execute(
             sa.select(erasures.c.id, erasures.c.subject_id).where(erasures.c.tenant == manifest.tenant)
         )
-        if any(row.subject_id in subjects for row in rows if row.id not in erasures_before):
+        erased = {row.subject_id for row in rows if row.id not in erasures_before}
+        if erased and any(fate.subject_id in erased for fate in fates):
             living = sa.select(datasets.c.id).where(datasets.c.id == dataset_id)
             if connection.execute(living).first() is None:  # else the erasure itself will see to it
                 remove_objects(self._objects, dataset_id)
@@ -185,20 +187,20 @@ def add_lineage(connection: sa.Connection, manifest: Manifest, rows: Iterable[di
             )
         ).scalars()
     )
-    new = [
+    new = (
         {"dataset_id": manifest.dataset_id, "tenant": manifest.tenant, **row}
         for row in rows
         if row["feedback_id"] not in known
-    ]
-    for start in range(0, len(new), _ROWS_A_STATEMENT):
-        connection.execute(dataset_feedback.insert(), new[start : start + _ROWS_A_STATEMENT])
+    )
+    while chunk := list(islice(new, _ROWS_A_STATEMENT)):
+        connection.execute(dataset_feedback.insert(), chunk)
 
 
 def remove_objects(objects: ObjectStore, dataset_id: str) -> int:
     """The manifest first, so that nobody reads half a dataset; the parts last, for they tell whom it holds."""
     folder = layout.dataset_folder(dataset_id)
     keys = [key for key in objects.list_keys(folder) if key != layout.dataset_manifest(dataset_id)]
-    for key in [layout.dataset_manifest(dataset_id), *sorted(keys)]:  # "exports" come before "parts"
+    for key in [layout.dataset_manifest(dataset_id), *sorted(keys, key=layout.names_subjects)]:
         objects.delete(key)
     objects.delete_partials(folder)
     return len(keys)

@@ -40,8 +40,24 @@ class RatersAgreement(BaseModel):
     mostly_alone: int  # of them: against that majority more often than with it
 
 
+class Leakage(BaseModel):
+    """That no test prompt is known from training: no group in two splits, and the prompts that are most alike.
+
+    The similarity is the exact Jaccard index of word 3-grams, of the pair that MinHash signatures find most alike. None:
+    no pair above `floor` was found.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shared_groups: int
+    floor: float
+    highest_similarity: float | None = None
+    test_example: str | None = None
+    train_example: str | None = None
+
+
 class Counts(BaseModel):
-    """`records` = `used` + all of `left_out`."""
+    """`records` = `used` + all of `left_out`. `rejected` counts examples by reason, `left_out` records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,6 +69,8 @@ class Counts(BaseModel):
     groups: int
     shared_groups: int  # 0, or the splits leak
     agreement: RatersAgreement | None = None  # None: not measured
+    rejected: dict[str, int] = {}
+    mined: int = 0  # undeclared reformulations found
 
 
 class Manifest(BaseModel):
@@ -67,6 +85,8 @@ class Manifest(BaseModel):
     counts: Counts
     parts: tuple[Part, ...]
     exports: tuple[Export, ...]
+    rejected: tuple[Part, ...] = ()
+    leakage: Leakage | None = None  # None: of a dataset made before it was measured
     replaces: str | None = None  # the dataset from which the examples of an erased person were taken out
 
     def encode(self) -> bytes:
@@ -74,7 +94,7 @@ class Manifest(BaseModel):
 
     def checksums(self) -> dict[str, str]:
         """SHA-256 by key of every object that the dataset has beside this manifest."""
-        parts = {part.key: part.sha256 for part in self.parts}
+        parts = {part.key: part.sha256 for part in (*self.parts, *self.rejected)}
         return parts | {export.key: export.sha256 for export in self.exports}
 
     def parts_of(self, split: str) -> list[Part]:
@@ -82,7 +102,7 @@ class Manifest(BaseModel):
 
 
 def dataset_id(
-    example_ids: dict[str, list[str]],
+    digest: str,
     *,
     tenant: str,
     recipe: DatasetRecipe,
@@ -90,9 +110,12 @@ def dataset_id(
     counts: Counts,
     replaces: str | None = None,
 ) -> str:
-    """An id made of everything the manifest says, so equal content is one dataset whoever builds it, and when."""
+    """An id made of everything the manifest says, so equal content is one dataset whoever builds it, and when.
+
+    `digest` stands for the ids of the examples in each split.
+    """
     body = {
-        "examples": {split: sorted(ids) for split, ids in example_ids.items()},
+        "examples": digest,
         "tenant": tenant,
         "recipe": recipe.model_dump(mode="json"),
         "anonymizer": anonymizer,

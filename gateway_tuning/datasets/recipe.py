@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gateway_tuning.datasets.quality.policy import QualityPolicy
 from gateway_tuning.datasets.reformulations import MiningPolicy
 from gateway_tuning.feedback.record import FeedbackType
 from gateway_tuning.feedback.trust_policy import TrustPolicy
@@ -37,6 +38,15 @@ class DatasetRecipe(BaseModel):
     )
     min_rating_gap: float = Field(
         0.5, gt=0, le=2, description="Smallest difference of mean ratings that makes a preference pair"
+    )
+    block_records: int = Field(
+        20_000,
+        ge=100,
+        description="Feedback records that one job works on: what it holds in memory at a time",
+    )
+    quality: QualityPolicy = Field(QualityPolicy(), description="What keeps an example out of training")
+    evaluation_sets: tuple[str, ...] = Field(
+        (), description="Registered evaluation sets (name@version) that no example may hold texts of"
     )
     mining: MiningPolicy = Field(
         MiningPolicy(), description="When two questions of a user are taken for one in other words"

@@ -65,7 +65,13 @@ def rewrite(record: FeedbackRecord, replace: Callable[[str, str], str]) -> Feedb
             _json(tool, _numbered(f"tools.{index}", replace), keys=False)
             for index, tool in enumerate(record.tools)
         )
-    removed = {"comment": None, "metadata": {}, "user_context": (), "request": None, "rating_token": None}
+    removed: dict[str, Any] = {
+        "comment": None,
+        "metadata": {},
+        "user_context": (),
+        "request": None,
+        "rating_token": None,
+    }
     return record.model_copy(update={**removed, **changed})
 
 

@@ -29,7 +29,9 @@ def remove_leftovers(places: Places) -> None:
     retired = retired_datasets(places.engine)
     _remove_dataset_folders(places, retired)
     _remove_evaluation_folders(places, retired)
-    for folder in (layout.DATASETS, layout.EVALUATIONS, layout.DRIFT):
+    for key in places.objects.list_keys(layout.BUILDS):
+        places.objects.delete(key)
+    for folder in (layout.DATASETS, layout.BUILDS, layout.EVALUATIONS, layout.DRIFT):
         places.objects.delete_partials(folder)
     for dataset_id in retired:
         copies = exports_folder(places.cache_dir, dataset_id)
@@ -73,16 +75,16 @@ def _remove_dataset_folders(places: Places, retired: set[str]) -> None:
         if dataset_id in retired:
             remove_objects(places.objects, dataset_id)
         elif dataset_id not in known:
-            held = _held(places.objects, dataset_id, keys)
+            held = _held(places.objects, keys)
             if held is None or held & tenants.keys():
                 _remove_uncatalogued(
                     places, dataset_id, {tenants[subject] for subject in held or () if subject in tenants}
                 )
 
 
-def _held(objects: ObjectStore, dataset_id: str, keys: list[str]) -> set[str] | None:
+def _held(objects: ObjectStore, keys: list[str]) -> set[str] | None:
     """Subjects in an uncatalogued folder; None where it cannot be told."""
-    parts = [key for key in keys if key.startswith(f"{layout.dataset_folder(dataset_id)}/parts/")]
+    parts = [key for key in keys if layout.names_subjects(key)]
     if not parts:
         return None
     held: set[str] = set()

@@ -8,15 +8,17 @@ from hashlib import sha256
 import sqlalchemy as sa
 
 from gateway_tuning.datasets import splits
-from gateway_tuning.datasets.build import (
+from gateway_tuning.datasets.catalog import add_dataset, add_lineage, remove_objects
+from gateway_tuning.datasets.example import Example
+from gateway_tuning.datasets.manifest import Counts, Leakage, Manifest
+from gateway_tuning.datasets.published import (
     count_by_split_and_kind,
     read_all,
     read_manifest,
+    read_rejected,
     write_dataset,
 )
-from gateway_tuning.datasets.catalog import add_dataset, add_lineage, remove_objects
-from gateway_tuning.datasets.example import Example
-from gateway_tuning.datasets.manifest import Counts, Manifest
+from gateway_tuning.datasets.quality.rejected import Rejected, without_subjects
 from gateway_tuning.erasure.store import Erasure, note_datasets
 from gateway_tuning.errors import IntegrityError, NotFoundError
 from gateway_tuning.storage.database import reading
@@ -66,7 +68,7 @@ def rewrite(
     The new dataset is catalogued, the old one retired and its models marked in one transaction; only then do the
     old objects go. Killed in between, the next attempt writes the same dataset again.
     """
-    old, examples = _read(objects, dataset_id)
+    old, examples, rejected = _read(objects, dataset_id)
     kept = [example for example in examples if not holds(example)]
     if old is not None and len(kept) == len(examples) and not _has_lineage(engine, dataset_id):
         return False
@@ -80,6 +82,8 @@ def rewrite(
             tenant=old.tenant,
             anonymizer=old.anonymizer,
             replaces=dataset_id,
+            leakage=_leakage_without(old.leakage, kept),
+            rejected=without_subjects(rejected, frozenset({erasure.subject_id})),
         )
     with engine.begin() as connection:
         lock_tenant(connection, erasure.tenant)
@@ -93,14 +97,23 @@ def rewrite(
     return True
 
 
-def _read(objects: ObjectStore, dataset_id: str) -> tuple[Manifest | None, list[Example]]:
+def _read(objects: ObjectStore, dataset_id: str) -> tuple[Manifest | None, list[Example], list[Rejected]]:
     """Nothing where a part cannot be read: nobody can tell what it holds, so it goes whole."""
     try:
         manifest = read_manifest(objects, dataset_id)
-        return manifest, read_all(objects, manifest)
+        return manifest, read_all(objects, manifest), read_rejected(objects, manifest)
     except (IntegrityError, NotFoundError) as error:
         logger.warning("dataset %s cannot be read and goes whole: %s", dataset_id, error)
-        return None, []
+        return None, [], []
+
+
+def _leakage_without(leakage: Leakage | None, kept: Sequence[Example]) -> Leakage | None:
+    """What is left is no more alike than all of it was; examples that are gone are no longer named."""
+    if leakage is None:
+        return None
+    ids = {example.id for example in kept}
+    gone = {name: None for name in ("test_example", "train_example") if getattr(leakage, name) not in ids}
+    return leakage.model_copy(update=gone)
 
 
 def counts_without(counts: Counts, kept: Sequence[Example]) -> Counts:

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from gateway_tuning.datasets import parquet
 from gateway_tuning.datasets.example import Example
 from gateway_tuning.datasets.manifest import Manifest
+from gateway_tuning.datasets.quality import rejected
+from gateway_tuning.datasets.quality.rejected import Rejected
 from gateway_tuning.erasure.derived import drift_reports_on
 from gateway_tuning.erasure.leftovers import folders, retired_datasets
 from gateway_tuning.erasure.store import Erasure, ErasureStore
@@ -119,10 +121,10 @@ def _dataset_objects(engine: sa.Engine, objects: ObjectStore, erasure: Erasure, 
         )
         said_later = set(connection.execute(mine).scalars())
 
-    def holds(example: Example) -> bool:
+    def holds(example: Example | Rejected) -> bool:
         return erasure.subject_id in example.subject_ids or any(map(is_erased, example.feedback_ids))
 
-    def holds_erased_words(example: Example) -> bool:
+    def holds_erased_words(example: Example | Rejected) -> bool:
         return any(is_erased(id_) for id_ in example.feedback_ids if id_ not in said_later)
 
     found = []
@@ -136,8 +138,13 @@ def _dataset_objects(engine: sa.Engine, objects: ObjectStore, erasure: Erasure, 
         held = holds_erased_words if dataset_id in known.after else holds
         for key in keys:
             if key.endswith(".parquet"):
+                read = (
+                    rejected.decode
+                    if key.startswith(layout.dataset_rejected_folder(dataset_id))
+                    else parquet.decode
+                )
                 try:
-                    count = sum(map(held, parquet.decode(objects.read(key))))
+                    count = sum(map(held, read(objects.read(key))))
                 except NotFoundError:
                     continue
                 if count:

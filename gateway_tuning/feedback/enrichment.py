@@ -8,20 +8,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
 from gateway_tuning.errors import ConfigurationError, MissingExtraError, missing_extra
+from gateway_tuning.feedback.language import LanguageDetector
 from gateway_tuning.feedback.record import FeedbackRecord
 
 if TYPE_CHECKING:
     import httpx
 
-MIN_LETTERS = 20  # below, a guess at the language is one at random
-MIN_CONFIDENCE = 0.8
-NO_LANGUAGE = "zxx"  # what py3langid calls numbers, code and noise
 BYTES_PER_TOKEN = 4  # of UTF-8; a rule of thumb, and told as an estimate
 REPORTED = "reported"
 ESTIMATED = f"estimated: UTF-8 bytes / {BYTES_PER_TOKEN}"
@@ -104,12 +102,12 @@ class TextEnricher:
     name = "text"
 
     def __init__(self) -> None:
-        self._loading = threading.Lock()
+        self._languages = LanguageDetector()
 
     def enrich(self, record: FeedbackRecord) -> Enrichment:
         language, confidence, errors = None, None, list[str]()
         try:
-            language, confidence = self._language(record.prompt)
+            language, confidence = self._languages.detect(record.prompt)
         except MissingExtraError as error:
             errors.append(str(error))
         request = record.request
@@ -127,24 +125,6 @@ class TextEnricher:
             else f"prompt {methods[0]}, response {methods[1]}",
             errors=tuple(errors),
         )
-
-    def _language(self, text: str) -> tuple[str | None, float | None]:
-        if sum(map(str.isalpha, text)) < MIN_LETTERS:
-            return None, None
-        with self._loading:
-            identifier = self._identifier
-        language, confidence = identifier.classify(text)
-        if language == NO_LANGUAGE or confidence < MIN_CONFIDENCE:
-            return None, None
-        return str(language), float(confidence)
-
-    @cached_property
-    def _identifier(self) -> Any:
-        try:
-            from py3langid.langid import MODEL_FILE, LanguageIdentifier
-        except ImportError as error:
-            raise missing_extra("py3langid", "enrichment") from error
-        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 class _Profile(BaseModel):

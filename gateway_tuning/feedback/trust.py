@@ -33,7 +33,7 @@ class Assessment:
 def assess(records: Sequence[FeedbackRecord], policy: TrustPolicy) -> Assessment:
     """The same for any order of the records."""
     ordered = sorted(records, key=lambda record: (record.timestamp, record.tenant, record.id))
-    quarantined = _in_bursts(ordered, policy)
+    quarantined = in_bursts(ordered, policy)
     suspect = {(refusal.record.tenant, refusal.record.id) for refusal in quarantined}
     clean = [record for record in ordered if (record.tenant, record.id) not in suspect]
     kept, capped = _capped(clean, policy)
@@ -46,7 +46,8 @@ def account(record: FeedbackRecord) -> str:
     return f"{record.tenant}\x1f{owner}"
 
 
-def _in_bursts(records: Sequence[FeedbackRecord], policy: TrustPolicy) -> list[Refusal]:
+def in_bursts(records: Sequence[FeedbackRecord], policy: TrustPolicy) -> list[Refusal]:
+    """Records in order of time; the refusals are in that order too."""
     speaking = [(record, said) for record in records if (said := _statement(record)) is not None]
     reasons: dict[int, str] = {}
     for burst in find_bursts([said for _, said in speaking], policy):
@@ -116,7 +117,7 @@ def _cap(
     records: Sequence[FeedbackRecord], key: Callable[[FeedbackRecord], Hashable], share: float, floor: int
 ) -> tuple[list[FeedbackRecord], list[tuple[FeedbackRecord, str]]]:
     """The newest of each key: records in order of time, kept and over the cap."""
-    limit = _limit(Counter(map(key, records)), share, floor)
+    limit = limit_of(Counter(map(key, records)), share, floor)
     kept, over = list[FeedbackRecord](), list[tuple[FeedbackRecord, str]]()
     taken: Counter[Hashable] = Counter()
     for record in reversed(records):
@@ -128,7 +129,7 @@ def _cap(
     return kept[::-1], over
 
 
-def _limit(counts: Counter[Hashable], share: float, floor: int) -> int:
+def limit_of(counts: Counter[Hashable], share: float, floor: int) -> int:
     """The largest number a key so that it is within the share of all that are kept under it, or the floor."""
     kept = counts.total()
     while True:

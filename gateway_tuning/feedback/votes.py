@@ -58,7 +58,11 @@ class Agreement:
 
     by_answer: dict[str, float]
     by_rater: dict[str, RaterAgreement]
-    alpha: float | None
+    units: tuple[tuple[int, int], ...]  # ups and downs of each answer
+
+    @property
+    def alpha(self) -> float | None:
+        return krippendorff_alpha(self.units)
 
     @property
     def share(self) -> float | None:
@@ -101,7 +105,23 @@ def agreement(verdicts: Iterable[Verdict]) -> Agreement:
                 compared[vote.rater] += 1
                 agreed[vote.rater] += (lead > 0) == vote.is_up
     by_rater = {rater: RaterAgreement(compared[rater], agreed[rater]) for rater in sorted(compared)}
-    return Agreement(dict(sorted(by_answer.items())), by_rater, krippendorff_alpha(units))
+    return Agreement(dict(sorted(by_answer.items())), by_rater, tuple(units))
+
+
+def joined(parts: Iterable[Agreement]) -> Agreement:
+    """Of different answers, as if all of them had been looked at together."""
+    by_answer: dict[str, float] = {}
+    units: list[tuple[int, int]] = []
+    compared: Counter[str] = Counter()
+    agreed: Counter[str] = Counter()
+    for part in parts:
+        by_answer |= part.by_answer
+        units += part.units
+        for rater, own in part.by_rater.items():
+            compared[rater] += own.compared
+            agreed[rater] += own.agreed
+    by_rater = {rater: RaterAgreement(compared[rater], agreed[rater]) for rater in sorted(compared)}
+    return Agreement(dict(sorted(by_answer.items())), by_rater, tuple(sorted(units)))
 
 
 def krippendorff_alpha(units: Sequence[tuple[int, int]]) -> float | None:

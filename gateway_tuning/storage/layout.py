@@ -3,7 +3,7 @@
 LAYOUT_VERSION = 1
 
 
-DATASETS, MODELS, EVALUATIONS, DRIFT = "datasets", "models", "evaluations", "drift"
+DATASETS, MODELS, EVALUATIONS, DRIFT, BUILDS = "datasets", "models", "evaluations", "drift", "builds"
 
 
 def dataset_folder(dataset_id: str) -> str:
@@ -20,6 +20,32 @@ def dataset_part(dataset_id: str, split: str, sha256: str) -> str:
 
 def dataset_export(dataset_id: str, export_format: str, split: str) -> str:
     return f"datasets/{dataset_id}/exports/{export_format}/{split}.jsonl"
+
+
+def dataset_rejected_folder(dataset_id: str) -> str:
+    return f"datasets/{dataset_id}/rejected/"
+
+
+def dataset_rejected(dataset_id: str, sha256: str) -> str:
+    return f"{dataset_rejected_folder(dataset_id)}{sha256[:16]}.parquet"
+
+
+def evaluation_set(label: str) -> str:
+    return f"evaluation-sets/{label}.npz"
+
+
+def names_subjects(key: str) -> bool:
+    """Whether an object of a dataset tells in a column whom it holds."""
+    return "/parts/" in key or "/rejected/" in key
+
+
+def build_folder(build_key: str) -> str:
+    """What lies between the stages of a build; anonymized, and gone when the build has ended."""
+    return f"builds/{build_key[:32]}"
+
+
+def build_file(build_key: str, stage: str, number: int) -> str:
+    return f"builds/{build_key[:32]}/{stage}-{number:06}.bin"
 
 
 def model_file(version_id: str, name: str) -> str:

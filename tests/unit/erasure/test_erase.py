@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from gateway_tuning.access.audit import AuditLog
 from gateway_tuning.cycles.cycle import CycleOutcome
 from gateway_tuning.cycles.store import CycleStore
-from gateway_tuning.datasets.build import read_all, read_manifest
+from gateway_tuning.datasets.published import read_all, write_dataset
 from gateway_tuning.erasure.begin import begin
 from gateway_tuning.erasure.certificate import digest, verify
 from gateway_tuning.erasure.complete import complete
@@ -117,14 +117,20 @@ def test_a_dataset_of_nothing_but_the_person_is_retired_without_a_replacement(em
 def test_a_dataset_from_before_lineage_was_kept_is_found_by_the_names_of_the_records(empty_world):
     world = empty_world
     world.feedback.add([correction(number, f"u-{number}") for number in range(20)] + persons_records(), NOW)
-    built = world.build(world.read())
-    old = replace(
-        built, fates=(), examples=tuple(replace(example, subject_ids=()) for example in built.examples)
+    manifest = world.finish(world.prepare()).manifest
+    old = write_dataset(
+        [replace(example, subject_ids=()) for example in read_all(world.objects, manifest)],
+        manifest.counts,
+        manifest.recipe,
+        world.objects,
+        tenant=world.tenant,
+        anonymizer=manifest.anonymizer,
+        replaces="",
+        leakage=None,
+        rejected=(),
     )
-    dataset = world.publish(old).dataset_id
-    world.catalog.add(
-        "k", read_manifest(world.objects, dataset), (), watermark=22, erasures_before=frozenset(), now=NOW
-    )
+    dataset = old.dataset_id
+    world.catalog.add("k", old, (), watermark=22, erasures_before=frozenset(), now=NOW)
 
     erasure = erase(world)
 

@@ -1,8 +1,11 @@
 """Runs that began before an erasure: whatever they do, the person does not come back."""
 
+from dataclasses import replace
+
 import pytest
 
-from gateway_tuning.datasets.build import read_all
+from gateway_tuning.datasets.published import read_all
+from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.erasure.begin import begin
 from gateway_tuning.erasure.certificate import verify
 from gateway_tuning.erasure.complete import complete, sweep
@@ -20,9 +23,13 @@ def erase(world, wait_seconds=5):
     return complete(world.places, begun.id, now=LATER, wait_seconds=wait_seconds)
 
 
-def add(world, built, manifest, before, set_aside=()):
+OTHER = DatasetRecipe(max_records=9_999)  # another dataset of the same records
+
+
+def add(world, built, before, set_aside=()):
     return world.catalog.add(
-        "a build of its own", manifest, built.fates, watermark=42, erasures_before=before, now=LATER, set_aside=set_aside
+        "a build of its own", built.manifest, built.fates, watermark=42, erasures_before=before, now=LATER,
+        set_aside=set_aside,
     )  # fmt: skip
 
 
@@ -34,19 +41,20 @@ def assert_gone(world):
 @pytest.fixture
 def erased_after_the_read(world):
     """A build that has read and not published; then the person is erased, to the end."""
-    before, built = world.catalog.erasures(world.tenant), world.build(world.read()[1:])
-    return world, before, built, erase(world)
+    before, begun = world.catalog.erasures(world.tenant), world.prepare(OTHER)
+    return world, before, begun, erase(world)
 
 
 def test_a_build_that_read_before_is_refused_leaves_nothing_and_is_built_again(erased_after_the_read):
-    world, before, built, erasure = erased_after_the_read
+    world, before, begun, erasure = erased_after_the_read
     burst = QuarantineEntry(world.tenant, "trust", "feedback", "f-900", ("burst",), None, "f-900", PERSON)
 
-    manifest = world.publish(built)
+    built = world.finish(begun)
     with pytest.raises(ErasedError, match="build it again"):
-        add(world, built, manifest, before, [burst])
+        add(world, built, before, [burst])
 
-    assert world.objects.list_keys(layout.dataset_folder(manifest.dataset_id)) == []
+    assert world.objects.list_keys(layout.dataset_folder(built.manifest.dataset_id)) == []
+    sweep(world.places, now=LATER)
     assert_gone(world)
     again = world.catalog.manifest(world.make_dataset("a build of its own"))
     assert all(erasure.subject_id not in example.subject_ids for example in read_all(world.objects, again))
@@ -54,31 +62,30 @@ def test_a_build_that_read_before_is_refused_leaves_nothing_and_is_built_again(e
 
 
 def test_a_build_that_was_published_and_not_catalogued_is_swept_and_cannot_be_catalogued(world):
-    before, built = world.catalog.erasures(world.tenant), world.build(world.read()[1:])
-    manifest = world.publish(built)
+    before, built = world.catalog.erasures(world.tenant), world.finish(world.prepare(OTHER))
+    held = tuple(built.fates)
 
     erasure = erase(world)
 
     assert erasure.state is ErasureState.COMPLETED
     assert_gone(world)
     with pytest.raises(ErasedError, match="build it again"):
-        add(world, built, manifest, before)
+        add(world, replace(built, fates=held), before)
 
 
 def test_a_build_of_others_whose_objects_were_swept_is_built_again(world):
     """It holds what the person said after the erasure, and was taken for a leftover."""
-    built = world.build([record for record in world.read() if record.user_id != PERSON])
-    manifest = world.publish(built)
-    for key in (part.key for part in manifest.parts):
+    built = world.finish(world.prepare(OTHER))
+    for key in (part.key for part in built.manifest.parts):
         world.objects.delete(key)
 
     with pytest.raises(ErasedError, match="build it again"):
-        add(world, built, manifest, world.catalog.erasures(world.tenant))
+        add(world, built, world.catalog.erasures(world.tenant))
 
 
 def test_a_build_that_died_after_the_erasure_is_swept_by_the_next_run(erased_after_the_read):
-    world, _before, built, _erasure = erased_after_the_read
-    manifest = world.publish(built)
+    world, _before, begun, _erasure = erased_after_the_read
+    manifest = world.finish(begun).manifest
     world.objects.delete(layout.dataset_manifest(manifest.dataset_id))  # it died just before
     part = world.home / "objects" / f"{manifest.parts[0].key}.0123456789ab.partial"
     part.write_text(MARKERS[0])
@@ -89,15 +96,16 @@ def test_a_build_that_died_after_the_erasure_is_swept_by_the_next_run(erased_aft
 
 
 def test_the_same_dataset_from_a_build_from_before_stays_retired(world):
-    before, built = world.catalog.erasures(world.tenant), world.build(world.read())
+    before, begun = world.catalog.erasures(world.tenant), world.prepare()
     erasure = erase(world)
     (retired,) = erasure.certificate["datasets"]
 
-    manifest = world.publish(built)
-    assert manifest.dataset_id == retired
+    built = world.finish(begun)
+    assert built.manifest.dataset_id == retired
     with pytest.raises(ErasedError, match="use ds-"):
-        add(world, built, manifest, before)
+        add(world, built, before)
 
+    sweep(world.places, now=LATER)
     assert_gone(world)
 
 
@@ -162,8 +170,6 @@ def test_while_others_look_at_the_store_it_is_incomplete_and_the_next_run_ends_i
 
 
 def test_a_provider_that_is_away_leaves_it_incomplete(world):
-    from dataclasses import replace
-
     from gateway_tuning.errors import ProviderUnavailableError
 
     def away(name):

@@ -1,0 +1,72 @@
+"""What a job works with, and who does the jobs: one thread, several, or several processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Protocol
+
+from gateway_tuning.anonymization.anonymizer import Anonymizer
+from gateway_tuning.feedback.store import FeedbackStore
+from gateway_tuning.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """`anonymizer` is loaded when the first job needs it. `language_of` gives an ISO 639-1 code or None."""
+
+    feedback: FeedbackStore
+    objects: ObjectStore
+    anonymizer: Callable[[], Anonymizer]
+    language_of: Callable[[str], str | None]
+
+
+class Crew(Protocol):
+    """Does the jobs of a stage. A stage is a function of this package, a job and its report are picklable."""
+
+    def __call__(self, stage: Callable[[Workshop, Any], Any], jobs: Sequence[Any]) -> list[Any]:
+        """Reports in the order of the jobs."""
+        ...
+
+
+def alone(workshop: Workshop) -> Crew:
+    def work(stage: Callable[[Workshop, Any], Any], jobs: Sequence[Any]) -> list[Any]:
+        return [stage(workshop, job) for job in jobs]
+
+    return work
+
+
+def threads(workshop: Workshop, count: int) -> Crew:
+    def work(stage: Callable[[Workshop, Any], Any], jobs: Sequence[Any]) -> list[Any]:
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(lambda job: stage(workshop, job), jobs))
+
+    return work
+
+
+@contextmanager
+def processes(open_workshop: Callable[[], Workshop], count: int) -> Iterator[Crew]:
+    """`open_workshop` is picklable and is called once in each process."""
+    pool = ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=_enter, initargs=(open_workshop,)
+    )
+
+    def work(stage: Callable[[Workshop, Any], Any], jobs: Sequence[Any]) -> list[Any]:
+        return list(pool.map(_do, [stage] * len(jobs), jobs))
+
+    try:
+        yield work
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_workshop: list[Workshop] = []
+
+
+def _enter(open_workshop: Callable[[], Workshop]) -> None:
+    _workshop[:] = [open_workshop()]
+
+
+def _do(stage: Callable[[Workshop, Any], Any], job: Any) -> Any:
+    return stage(_workshop[0], job)

@@ -1,0 +1,132 @@
+"""Last stages: examples to Parquet, rejected ones beside them, and what became of every record."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gateway_tuning.datasets.building import arrays
+from gateway_tuning.datasets.building.arranging import BALANCE, DUPLICATE, DUPLICATES, KEPT
+from gateway_tuning.datasets.building.codec import draft_of, pack, unpack
+from gateway_tuning.datasets.building.plan import Plan
+from gateway_tuning.datasets.building.reading import Read
+from gateway_tuning.datasets.building.resolving import Resolved
+from gateway_tuning.datasets.building.workshop import Workshop
+from gateway_tuning.datasets.example import Example
+from gateway_tuning.datasets.manifest import Part
+from gateway_tuning.datasets.published import write_part, write_rejected
+from gateway_tuning.datasets.quality.balance import OVER_RATIO
+from gateway_tuning.datasets.quality.deduplicate import NEAR_DUPLICATE
+from gateway_tuning.datasets.quality.filters import Reason
+from gateway_tuning.datasets.quality.rejected import Rejected, rejected
+from gateway_tuning.datasets.quality.shingles import hash64
+from gateway_tuning.datasets.splits import SPLITS, example
+from gateway_tuning.datasets.statements import REASONS
+from gateway_tuning.storage import layout
+
+
+@dataclass(frozen=True, slots=True)
+class WriteJob:
+    plan: Plan
+    resolved: Resolved
+    dataset_id: str
+    balance_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TallyJob:
+    plan: Plan
+    read: Read
+    resolved: tuple[Resolved, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    used: int
+    left_out: dict[str, int]
+
+
+def write_bucket(workshop: Workshop, job: WriteJob) -> tuple[list[Part], Part | None]:
+    """A part for each split that the bucket has examples of, and one for its rejected examples."""
+    by_split: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    out: list[Rejected] = []
+    for one, verdict, stays in _placed(workshop, job):
+        if verdict == KEPT:
+            by_split[one.split].append(one)
+        elif verdict == DUPLICATE:
+            out.append(
+                rejected(one, DUPLICATES, Reason(NEAR_DUPLICATE, f"{NEAR_DUPLICATE} {stays}"), by=stays)
+            )
+        else:
+            out.append(rejected(one, BALANCE, Reason(OVER_RATIO, job.balance_reason or OVER_RATIO)))
+    for row, (stage, reason, by) in _segment(workshop, job.plan, job.resolved, 1):
+        out.append(rejected(example(draft_of(row), 0, ""), stage, Reason(**reason), by=by))
+    parts = [
+        write_part(workshop.objects, job.dataset_id, split, found)
+        for split, found in by_split.items()
+        if found
+    ]
+    return parts, write_rejected(workshop.objects, job.dataset_id, out) if out else None
+
+
+def tally_block(workshop: Workshop, job: TallyJob) -> Tally:
+    """Counts, and leaves what became of each record of the block."""
+    plan, number = job.plan, job.read.number
+    rows = unpack(
+        workshop.objects.read_range(layout.build_file(plan.key, "read", number), *job.read.ranges[-1])
+    )
+    lost: dict[str, list[str]] = {}
+    for one in job.resolved:
+        lost |= _segment(workshop, plan, one, 2)
+    table = arrays.decode(workshop.objects.read(layout.build_file(plan.key, "used", 0)))
+    late = _late(table)
+    keys = np.array([hash64(f"{plan.tenant}\x1f{row[0]}") for row in rows], np.uint64)
+    is_used = np.isin(keys, table["used"])
+    left_out: Counter[str] = Counter()
+    found: list[tuple[str, str | None, bool, str | None]] = []
+    for (id_, subject, code, reason), key, used in zip(rows, keys.tolist(), is_used.tolist(), strict=True):
+        why = lost.get(f"{plan.tenant}\x1f{id_}") or late.get(key)
+        if used:
+            found.append((id_, subject, True, f"{why[1]}; its correction is used" if why else None))
+            continue
+        told = (code, reason) if reason is not None else why or (code, REASONS[code])
+        left_out[told[0]] += 1
+        found.append((id_, subject, False, told[1]))
+    workshop.objects.write(layout.build_file(plan.key, "fates", number), pack(found))
+    return Tally(int(is_used.sum()), dict(left_out))
+
+
+def fates(workshop: Workshop, plan: Plan) -> Iterator[tuple[str, str | None, bool, str | None]]:
+    """Feedback id, subject, whether an example is made of it, and why not or how far; a block at a time."""
+    for block in plan.blocks:
+        yield from unpack(workshop.objects.read(layout.build_file(plan.key, "fates", block.number)))
+
+
+def _placed(workshop: Workshop, job: WriteJob) -> Iterator[tuple[Example, int, str]]:
+    rows = _segment(workshop, job.plan, job.resolved, 0)
+    places = arrays.decode(
+        workshop.objects.read(layout.build_file(job.plan.key, "places", job.resolved.bucket))
+    )
+    columns = (places[name].tolist() for name in ("verdict", "split", "group", "stays"))
+    for row, verdict, split, group, stays in zip(rows, *columns, strict=True):
+        yield example(draft_of(row), group, SPLITS[split]), verdict, f"{stays:016x}"
+
+
+def _segment(workshop: Workshop, plan: Plan, resolved: Resolved, number: int) -> Any:
+    start, end = resolved.ranges[number]
+    return unpack(
+        workshop.objects.read_range(layout.build_file(plan.key, "drafts", resolved.bucket), start, end)
+    )
+
+
+def _late(table: arrays.Arrays) -> dict[int, tuple[str, str]]:
+    """Code and reason of records whose examples were left out when all were compared."""
+    columns = (table[name].tolist() for name in ("lost", "verdict", "stays"))
+    return {
+        key: (NEAR_DUPLICATE, f"{NEAR_DUPLICATE} {stays:016x}")
+        if verdict == DUPLICATE
+        else (OVER_RATIO, OVER_RATIO)
+        for key, verdict, stays in zip(*columns, strict=True)
+    }

@@ -1,0 +1,1 @@
+"""What may train a model: duplicates, filters, contamination, balance, and a record of everything that may not."""
