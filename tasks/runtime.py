@@ -1,5 +1,6 @@
 """Where flows get their stores: the one place that reads settings for them."""
 
+import hmac
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from gateway_tuning.anonymization.policy import AnonymizationPolicy
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.catalog import DatasetCatalog
@@ -25,6 +27,7 @@ from gateway_tuning.runs.store import RunStore
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
+from gateway_tuning.storage.tenants import subject_key
 from gateway_tuning.training.costs import CostStore
 from gateway_tuning.training.jobs import JobStore
 
@@ -102,10 +105,11 @@ class Runtime:
     def workshop(self) -> Workshop:
         return Workshop(self.feedback, self.objects, self._anonymizer, LanguageDetector().language_of)
 
-    def _anonymizer(self) -> "Anonymizer":
-        from gateway_tuning.anonymization.anonymizer import Anonymizer
-
-        return Anonymizer(self.settings.spacy_model)
+    def _anonymizer(self, tenant: str, policy: AnonymizationPolicy) -> "Anonymizer":
+        """Those of recent builds stay loaded."""
+        return _anonymizer(
+            self.settings.spacy_model, policy.model_dump_json(), subject_key(self.engine, tenant, now=now())
+        )
 
     @cached_property
     def prefect(self) -> PrefectApi:
@@ -114,6 +118,14 @@ class Runtime:
         if api is None:
             raise ConfigurationError("No Prefect server is configured; set PREFECT_API_URL")
         return api
+
+
+@lru_cache(maxsize=4)
+def _anonymizer(spacy_model: str, policy: str, subject_key: str) -> "Anonymizer":
+    from gateway_tuning.anonymization.anonymizer import Anonymizer
+
+    key = hmac.digest(bytes.fromhex(subject_key), b"pseudonyms", "sha256")
+    return Anonymizer(spacy_model, policy=AnonymizationPolicy.model_validate_json(policy), pseudonym_key=key)
 
 
 @lru_cache(maxsize=1)

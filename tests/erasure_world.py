@@ -95,7 +95,9 @@ class World:
 
     @property
     def workshop(self):
-        return Workshop(self.feedback, self.objects, lambda: self.anonymizer, lambda _text: None)
+        return Workshop(
+            self.feedback, self.objects, lambda _tenant, _policy: self.anonymizer, lambda _text: None
+        )
 
     def prepare(self, recipe=None):
         """A build that has read and not published, and what it holds, as a process would in its memory."""

@@ -1,28 +1,61 @@
-"""Numbered placeholders in place of personal data, the same ones in all texts of a record. Pure.
+"""Placeholders or pseudonyms in place of personal data, the same ones in all texts of a record. Pure.
 
-Irreversible: what stood behind a placeholder is kept nowhere.
+Irreversible where placeholders are written: what stood behind one is kept nowhere.
 """
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from gateway_tuning.anonymization.common_words import COMMON
+from gateway_tuning.anonymization.mentions import find_mentions, fold, fuller_names, make_lexicon, name_words
+from gateway_tuning.anonymization.pseudonyms import CODE_PATTERN, Pseudonyms
 from gateway_tuning.anonymization.recognition import IDENTIFYING_ENTITIES, Span
 from gateway_tuning.errors import AnonymizationError
 
-_CODES = frozenset({"PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "US_ITIN", "US_PASSPORT"})
+NUMBER = "NUMBER"
+"""The entity of a number that nothing else covers, where numbers are masked."""
+
+_CODES = frozenset(
+    {
+        *("PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "US_ITIN", "US_PASSPORT"),
+        *("NATIONAL_ID", "BANK_ACCOUNT", "LICENSE_PLATE"),
+    }
+)
 _PHONE_DIGITS = 9  # the last ones tell numbers apart; before them stand country and trunk codes
-_POSSESSIVE = re.compile(r"['\u2019]s$")
+_POSSESSIVE = re.compile(r"['\u2019]s$", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*(?!\w)")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_BETWEEN_NAMES = re.compile(r"[^\S\n]{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """`text[start:end]` of the original field, in code points, and what stands there now.
+
+    A pseudonym that would touch a letter or digit has a space between. `score` is that of the surest span of the same value, for what was found by looking for it again too.
+    """
+
+    field: str
+    start: int
+    end: int
+    entity: str
+    score: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class AnonymizedRecord:
-    """`fields` as given, with placeholders such as `<PERSON_1>`; `entities` counts them by entity."""
+    """`fields` as given, with placeholders such as `<PERSON_1>`; `entities` counts them by entity.
+
+    `replacements` go by field and position.
+    """
 
     fields: dict[str, str]
     entities: dict[str, int]
+    replacements: tuple[Replacement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,59 +70,187 @@ def mask(
     spans: Mapping[str, Sequence[Span]],
     *,
     entities: Sequence[str] = IDENTIFYING_ENTITIES,
+    allowed: Container[str] = frozenset(),
+    mask_numbers: bool = False,
+    pseudonyms: Pseudonyms | None = None,
+    pseudonymized: Container[str] = frozenset(),
 ) -> AnonymizedRecord:
-    """Put placeholders in place of the spans, and of every other occurrence of their values in the record.
+    """Replace the spans, and every other occurrence of their values in the record.
 
     Every character of a span goes, save white space at its ends and the characters that are a placeholder
     already. Where spans overlap, the longest is one entity, then the one with the best score, then the first;
-    what the others have beyond it is an entity of its own. Numbers count from 1 for each entity, by first
-    appearance; those that stand in the texts already are left out, so that a new one always means someone new.
+    what the others have beyond it is an entity of its own. A person is found again by parts of the name too,
+    see `mentions`. Numbers of placeholders count from 1 for each entity, by first appearance; those that stand
+    in the texts already are left out, so that a new one always means someone new.
+
+    Args:
+        fields: texts by field name.
+        spans: what was found in them.
+        entities: whose placeholders are known as such in the texts; those of the spans are in any case.
+        allowed: values that stay, as `fold_value` gives them.
+        mask_numbers: also replace each run of digits that is a word of its own, with its separators `.` and `,`.
+        pseudonyms: knows pseudonyms in the texts, which stay, and makes those of `pseudonymized`.
+        pseudonymized: the entities that get one instead of a placeholder.
 
     Raises:
         AnonymizationError: a span lies outside its text, or its field does not exist.
     """
     used = {span.entity for found in spans.values() for span in found}
-    known = _placeholder_pattern({*entities, *used})
+    known = _placeholder_pattern({*entities, *used, NUMBER})
     _check(fields, spans)
-    covered = {name: _cover(text, known) for name, text in fields.items()}
+    covered = {name: _cover(text, known, pseudonyms) for name, text in fields.items()}
+    kept = {name: bytes(cover) for name, cover in covered.items()}
     names: dict[str, tuple[float, str]] = {}  # identity -> score and entity of its surest span
     pieces: dict[str, list[_Piece]] = {name: [] for name in fields}
     for name, text in fields.items():
-        for span, start, end in _cut(text, spans.get(name, ()), covered[name]):
+        wanted, staying = _sorted_out(text, spans.get(name, ()), allowed)
+        for span, start, end in _cut(text, wanted, covered[name]):
+            if _is_beside_kept(text[start:end], span, kept[name]):
+                continue
             identity = _identity(text[start:end], span.entity)
             pieces[name].append(_Piece(start, end, identity))
             if identity not in names or span.score > names[identity][0]:
                 names[identity] = (span.score, span.entity)
-    values = {
-        fields[name][piece.start : piece.end]: piece.identity for name in fields for piece in pieces[name]
-    }
+        for span in staying:
+            covered[name][span.start : span.end] = b"\1" * (span.end - span.start)
+    if names:
+        _add_mentions(fields, pieces, names, covered, allowed)
+    if mask_numbers:
+        for name, text in fields.items():
+            for piece in _numbers(text, covered[name], allowed):
+                pieces[name].append(piece)
+                names[piece.identity] = (1.0, NUMBER)
+    return _write(fields, pieces, names, known=known, pseudonyms=pseudonyms, pseudonymized=pseudonymized)
+
+
+def fold_value(value: str) -> str:
+    """Equal for two spellings of a value: case, white space, compatibility forms, a possessive s."""
+    folded = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+    return _POSSESSIVE.sub("", folded)
+
+
+def _sorted_out(text: str, spans: Sequence[Span], allowed: Container[str]) -> tuple[list[Span], list[Span]]:
+    """Spans to replace, and spans whose value is allowed."""
+    wanted: list[Span] = []
+    staying: list[Span] = []
+    for span in spans:
+        is_allowed = fold_value(text[span.start : span.end]) in allowed
+        (staying if is_allowed else wanted).append(span)
+    return wanted, staying
+
+
+def _add_mentions(
+    fields: Mapping[str, str],
+    pieces: dict[str, list[_Piece]],
+    names: dict[str, tuple[float, str]],
+    covered: Mapping[str, bytearray],
+    allowed: Container[str],
+) -> None:
+    """Whatever else in the record stands for what was found; short names take the identity of the full one."""
+    people = {identity: name_words(identity) for identity, (_, entity) in names.items() if entity == "PERSON"}
+    merged, fullest = fuller_names(people)
+    values: dict[str, str] = {}
     for name, text in fields.items():
-        pieces[name].extend(_repetitions(text, values, covered[name]))
-    return _write(fields, pieces, {key: entity for key, (_, entity) in names.items()}, known)
+        for piece in pieces[name]:
+            value = _POSSESSIVE.sub("", text[piece.start : piece.end])
+            if len(value) > 1:  # a single character may be a word of its own anywhere
+                values.setdefault(value, merged.get(piece.identity, piece.identity))
+        pieces[name] = [
+            replace(piece, identity=merged.get(piece.identity, piece.identity)) for piece in pieces[name]
+        ]
+    words = {
+        value: identity
+        for value, identity in values.items()
+        if value.isalpha() and not _UNSPACED.fullmatch(value)
+    }
+    longer = {value: identity for value, identity in values.items() if value not in words}
+    lexicon = make_lexicon(words, {one: people[one] for one in people if one in fullest and people[one]})
+    surest = max((names[one][0] for one in people), default=0.0)
+    for name, text in fields.items():
+        for piece in _repetitions(text, longer, covered[name]):
+            _take(piece, pieces[name], covered[name])
+        for start, end in list(_free_runs(covered[name], 0, len(text))):
+            for found in find_mentions(text[start:end], lexicon):
+                if fold_value(text[start + found.start : start + found.end]) not in allowed:
+                    _take(
+                        _Piece(start + found.start, start + found.end, found.identity),
+                        pieces[name],
+                        covered[name],
+                    )
+                    # What may be either of two persons has no span of its own.
+                    names.setdefault(found.identity, (surest, "PERSON"))
+        pieces[name] = _joined(text, pieces[name], people)
+
+
+def _take(piece: _Piece, pieces: list[_Piece], covered: bytearray) -> None:
+    pieces.append(piece)
+    covered[piece.start : piece.end] = b"\1" * (piece.end - piece.start)
+
+
+def _joined(text: str, pieces: Sequence[_Piece], people: Mapping[str, Sequence[str]]) -> list[_Piece]:
+    """In order, with parts of one name that stand side by side as one piece."""
+    joined: list[_Piece] = []
+    for piece in sorted(pieces, key=lambda piece: piece.start):
+        last = joined[-1] if joined else None
+        is_one_name = (
+            last is not None and last.identity == piece.identity and len(people.get(piece.identity, ())) > 1
+        )
+        if last is not None and is_one_name and _BETWEEN_NAMES.fullmatch(text, last.end, piece.start):
+            joined[-1] = replace(last, end=piece.end)
+        else:
+            joined.append(piece)
+    return joined
+
+
+def _numbers(text: str, covered: bytearray, allowed: Container[str]) -> Iterator[_Piece]:
+    for start, end in list(_free_runs(covered, 0, len(text))):
+        for found in _NUMBER.finditer(text[start:end]):
+            if fold_value(found.group()) not in allowed:
+                yield _Piece(start + found.start(), start + found.end(), f"{NUMBER} {found.group()}")
 
 
 def _write(
     fields: Mapping[str, str],
     pieces: Mapping[str, list[_Piece]],
-    entity_of: Mapping[str, str],
+    names: Mapping[str, tuple[float, str]],
+    *,
     known: re.Pattern[str],
+    pseudonyms: Pseudonyms | None,
+    pseudonymized: Container[str],
 ) -> AnonymizedRecord:
     taken = {found.group() for text in fields.values() for found in known.finditer(text)}
     last: Counter[str] = Counter()
-    placeholders: dict[str, str] = {}
-    counts: Counter[str] = Counter()
+    written: dict[str, str] = {}
+    replacements: list[Replacement] = []
     masked: dict[str, str] = {}
     for name, text in fields.items():
-        parts, position = [], 0
+        parts: list[str] = []
+        position = 0
         for piece in sorted(pieces[name], key=lambda piece: piece.start):
-            entity = entity_of[piece.identity]
-            if piece.identity not in placeholders:
-                placeholders[piece.identity] = _next_placeholder(entity, last, taken)
-            counts[entity] += 1
-            parts += [text[position : piece.start], placeholders[piece.identity]]
+            score, entity = names[piece.identity]
+            if piece.identity not in written:
+                if pseudonyms is not None and entity in pseudonymized:
+                    original = text[piece.start : piece.end]
+                    written[piece.identity] = pseudonyms.make(entity, piece.identity, original, taken)
+                    taken.add(written[piece.identity])
+                else:
+                    written[piece.identity] = _next_placeholder(entity, last, taken)
+            now = written[piece.identity]
+            if not now.startswith("<"):  # a word of its own, so that it is known again
+                before = (parts[-1] if parts and position == piece.start else "") + text[
+                    position : piece.start
+                ]
+                now = " " * _ends_in_word(before) + now + " " * _ends_in_word(text[piece.end : piece.end + 1])
+            replacements.append(Replacement(name, piece.start, piece.end, entity, score, now))
+            parts += [text[position : piece.start], now]
             position = piece.end
         masked[name] = "".join([*parts, text[position:]])
-    return AnonymizedRecord(masked, dict(sorted(counts.items())))
+    counts = Counter(one.entity for one in replacements)
+    return AnonymizedRecord(masked, dict(sorted(counts.items())), tuple(replacements))
+
+
+def _ends_in_word(text: str) -> bool:
+    return text[-1:].isalnum() or text.endswith("_")
 
 
 def _next_placeholder(entity: str, last: Counter[str], taken: set[str]) -> str:
@@ -101,8 +262,10 @@ def _next_placeholder(entity: str, last: Counter[str], taken: set[str]) -> str:
 
 
 def _placeholder_pattern(entities: Iterable[str]) -> re.Pattern[str]:
+    """Numbered placeholders, and the short codes that pseudonyms without a natural form are."""
     # At most six digits: no telephone number passes for a placeholder.
-    return re.compile(rf"<(?:{'|'.join(sorted(map(re.escape, entities)))})_[1-9]\d{{0,5}}>", re.ASCII)
+    names = "|".join(sorted(map(re.escape, entities)))
+    return re.compile(rf"<(?:{names})_(?:[1-9]\d{{0,5}}|{CODE_PATTERN})>", re.ASCII)
 
 
 def _check(fields: Mapping[str, str], spans: Mapping[str, Sequence[Span]]) -> None:
@@ -113,10 +276,11 @@ def _check(fields: Mapping[str, str], spans: Mapping[str, Sequence[Span]]) -> No
             raise AnonymizationError(f"{name} has a span outside its {len(fields[name])} characters")
 
 
-def _cover(text: str, known: re.Pattern[str]) -> bytearray:
+def _cover(text: str, known: re.Pattern[str], pseudonyms: Pseudonyms | None) -> bytearray:
     covered = bytearray(len(text))
-    for found in known.finditer(text):
-        covered[found.start() : found.end()] = b"\1" * (found.end() - found.start())
+    runs = [found.span() for found in known.finditer(text)]
+    for start, end in [*runs, *(pseudonyms.find(text) if pseudonyms else ())]:
+        covered[start:end] = b"\1" * (end - start)
     return covered
 
 
@@ -133,6 +297,16 @@ def _cut(text: str, spans: Sequence[Span], covered: bytearray) -> Iterator[tuple
                 yield span, start, end
 
 
+def _is_beside_kept(value: str, span: Span, kept: bytes) -> bool:
+    """Whether it is words that a model took into the name or place that a placeholder or pseudonym stands for.
+
+    What looks like another name goes all the same.
+    """
+    if span.entity not in ("PERSON", "LOCATION", "STREET_ADDRESS") or 1 not in kept[span.start : span.end]:
+        return False
+    return not any(word[0].isupper() for word in re.findall(r"[^\W_]+", value) if fold(word) not in COMMON)
+
+
 def _free_runs(covered: bytearray, start: int, end: int) -> Iterator[tuple[int, int]]:
     while (start := covered.find(0, start, end)) >= 0:
         stop = covered.find(1, start, end)
@@ -147,19 +321,16 @@ def _identity(value: str, entity: str) -> str:
     if entity in _CODES:
         code = "".join(character for character in folded if character.isalnum())
         return code[-_PHONE_DIGITS:] if entity == "PHONE_NUMBER" else code
-    return " ".join(_POSSESSIVE.sub("", folded.strip()).split())
+    return fold_value(value)
 
 
 def _repetitions(text: str, values: Mapping[str, str], covered: bytearray) -> list[_Piece]:
     """Whole-word occurrences of `values` (value -> identity) where nothing is covered yet."""
-    # A single character may be a word of its own anywhere.
-    longest_first = sorted(
-        (value for value in values if len(value) > 1), key=lambda value: (-len(value), value)
-    )
+    longest_first = sorted(values, key=lambda value: (-len(value), value))
     if not longest_first:
         return []
     anyone = "|".join(f"({_pattern_of(value)})" for value in longest_first)
-    pattern = re.compile(rf"(?<!\w)(?:{anyone})(?!\w)")
+    pattern = re.compile(anyone, re.IGNORECASE)
     # Each gap on its own: a placeholder beside it is a boundary, before and after it is written.
     return [
         _Piece(start + found.start(), start + found.end(), values[longest_first[(found.lastindex or 0) - 1]])
@@ -169,6 +340,10 @@ def _repetitions(text: str, values: Mapping[str, str], covered: bytearray) -> li
 
 
 def _pattern_of(value: str) -> str:
-    pattern = r"\s+".join(map(re.escape, value.split()))
-    # One word alone keeps its case: Mark is a person, to mark is not.
-    return pattern if value.isalpha() else f"(?i:{pattern})"
+    """Any case, white space, apostrophe and composition of accents."""
+    spellings = {value, unicodedata.normalize("NFC", value), unicodedata.normalize("NFD", value)}
+    patterns = sorted(r"\s+".join(map(re.escape, spelling.split())) for spelling in spellings)
+    pattern = re.sub(r"['\u2019]", "['\u2019]", "|".join(patterns))
+    if _UNSPACED.fullmatch(value):
+        return f"(?:{pattern})"  # scripts that put no space between words
+    return rf"(?<!\w)(?:{pattern})(?!\w)"

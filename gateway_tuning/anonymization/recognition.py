@@ -1,64 +1,34 @@
-"""Finds personal data in texts: Presidio and a spaCy model, set up to fail closed and to stay offline."""
+"""Finds personal data in texts: names by a spaCy model, the rest by patterns. Fails closed and stays offline."""
 
-import logging
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from gateway_tuning.errors import AnonymizationError, ConfigurationError, missing_extra
+from gateway_tuning.anonymization.corrections import correct_names
+from gateway_tuning.anonymization.entities import IDENTIFYING_ENTITIES, Span
+from gateway_tuning.anonymization.language_model import ENTITY_OF_LABEL, LanguageModel
+from gateway_tuning.anonymization.patterns.addresses import find_addresses, find_codes_beside
+from gateway_tuning.anonymization.patterns.credentials import CREDENTIAL_PATTERNS
+from gateway_tuning.anonymization.patterns.ibans import find_ibans
+from gateway_tuning.anonymization.patterns.identifiers import IDENTIFIER_PATTERNS
+from gateway_tuning.anonymization.patterns.pattern import Text, find_patterns, prepare
+from gateway_tuning.anonymization.patterns.people import find_people, find_recipients
+from gateway_tuning.anonymization.patterns.phones import find_phones
+from gateway_tuning.anonymization.presidio import (
+    VALIDATED_ENTITIES,
+    PresidioRecognizers,
+    require_engine_log,
+)
+from gateway_tuning.errors import AnonymizationError, ConfigurationError
 
 if TYPE_CHECKING:
-    from presidio_analyzer import BatchAnalyzerEngine, EntityRecognizer
-    from presidio_analyzer.nlp_engine import NlpEngine
+    from presidio_analyzer import EntityRecognizer
 
-IDENTIFYING_ENTITIES = (
-    "PERSON",
-    "LOCATION",  # places and addresses: with little else they name a person
-    "EMAIL_ADDRESS",
-    "PHONE_NUMBER",
-    "CREDIT_CARD",
-    "IBAN_CODE",
-    "CRYPTO",  # wallet addresses lead to their owner
-    "IP_ADDRESS",
-    "MAC_ADDRESS",
-    "US_SSN",
-    "US_ITIN",
-    "US_PASSPORT",
-)
-"""What is masked unless told otherwise: what names a person or leads to one, alone or with little else.
+__all__ = ["IDENTIFYING_ENTITIES", "EntityFinder", "Span"]
 
-Left out: DATE_TIME, NRP and ORGANIZATION (they describe, and answers live on them), URL (the links of an answer
-are its content, and `setup.py` looks like one), US_DRIVER_LICENSE, US_BANK_NUMBER and UK_NHS
-(long numbers of other kinds pass for them).
-"""
-
-_RECOGNIZERS = (
-    "SpacyRecognizer",
-    "PhoneRecognizer",
-    "CreditCardRecognizer",
-    "IbanRecognizer",
-    "CryptoRecognizer",
-    "IpRecognizer",
-    "MacAddressRecognizer",
-    "UsSsnRecognizer",
-    "UsItinRecognizer",
-    "UsPassportRecognizer",
-)
-_LANGUAGE = "en"
+_KNOWN_ENTITIES = frozenset(IDENTIFYING_ENTITIES) | VALIDATED_ENTITIES | frozenset(ENTITY_OF_LABEL.values())
 _ENTITY_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
-_ENGINE_LOG = logging.getLogger("presidio-analyzer")
-_BATCH_CHARACTERS = 100_000  # spaCy needs memory in proportion to what it holds at once
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`text[start:end]` in code points; `score` from 0 to 1."""
-
-    start: int
-    end: int
-    entity: str
-    score: float
+_BATCH_CHARACTERS = 100_000  # memory is needed in proportion to what is held at once
 
 
 class EntityFinder:
@@ -80,29 +50,41 @@ class EntityFinder:
 
         Raises:
             MissingExtraError: Presidio or spaCy is not installed.
-            ConfigurationError: the model is not installed, or an entity name does not fit a placeholder.
+            ConfigurationError: the model is not installed, or an entity name does not fit a placeholder or is
+                found by nothing.
         """
         extra_entities = [name for recognizer in extra_recognizers for name in recognizer.supported_entities]
         self.entities = tuple(dict.fromkeys([*entities, *extra_entities]))
         for name in self.entities:
             if not _ENTITY_NAME.fullmatch(name):
                 raise ConfigurationError(f"Entity {name!r}: use capitals, digits and _ as in PHONE_NUMBER")
+        unknown = sorted({*self.entities} - {*extra_entities} - _KNOWN_ENTITIES)
+        if unknown:
+            raise ConfigurationError(
+                f"Nothing finds the entity {unknown[0]}; give a recognizer for it, or choose of: "
+                f"{', '.join(sorted(_KNOWN_ENTITIES))}"
+            )
+        self._wanted = frozenset(self.entities)
         self._score_threshold = score_threshold
         self._batch_size = batch_size
         self._max_characters = max_characters
-        self._engine = _build_engine(spacy_model, extra_recognizers)
+        self._recognizers = PresidioRecognizers(self.entities, extra_recognizers)
+        self._model = LanguageModel(spacy_model)
+        self._patterns = tuple(
+            pattern
+            for pattern in (*IDENTIFIER_PATTERNS, *CREDENTIAL_PATTERNS)
+            if pattern.entity in self._wanted
+        )
 
     def find(self, texts: Sequence[str]) -> list[tuple[Span, ...] | AnonymizationError]:
         """The spans of each text, or why it could not be analysed, in a message that quotes nothing of it.
 
+        Spans are sorted by position; those of different entities may overlap.
+
         Raises:
             ConfigurationError: somebody switched the engine's log off, so that its warnings would go unseen.
         """
-        if not _ENGINE_LOG.isEnabledFor(logging.WARNING) or not _ENGINE_LOG.handlers:
-            raise ConfigurationError(
-                "Warnings of the logger presidio-analyzer are switched off; anonymization needs them to notice a "
-                "recognizer that gave up. Leave that logger out of logging.disable() and logging configurations"
-            )
+        require_engine_log()
         results: dict[int, tuple[Span, ...] | AnonymizationError] = {}
         short = []
         for position, text in enumerate(texts):
@@ -140,87 +122,41 @@ class EntityFinder:
         return [result for text in texts for result in self._find_in_batch([text])]
 
     def _analyze(self, texts: list[str]) -> list[tuple[Span, ...]]:
-        found = self._engine.analyze_iterator(
-            texts,
-            language=_LANGUAGE,
-            batch_size=len(texts),
-            entities=list(self.entities),
-            score_threshold=self._score_threshold,
-        )
-        return [
-            tuple(Span(int(hit.start), int(hit.end), str(hit.entity_type), float(hit.score)) for hit in hits)
-            for hits in found
-        ]
+        results = []
+        with self._model.read(texts) as read:
+            for raw, (doc, entities) in zip(texts, read, strict=True):
+                text = prepare(raw)
+                named = tuple(correct_names(raw, entities))
+                spans = [*named, *self._recognizers.find(text, doc), *self._find_by_patterns(text, named)]
+                results.append(
+                    _without_repetitions(
+                        span
+                        for span in spans
+                        if span.entity in self._wanted and span.score >= self._score_threshold
+                    )
+                )
+        return results
+
+    def _find_by_patterns(self, text: Text, named: Sequence[Span]) -> Iterator[Span]:
+        yield from find_patterns(self._patterns, text)
+        yield from find_people(text)
+        yield from find_phones(text)
+        yield from find_ibans(text)
+        for address in find_addresses(text):
+            yield address
+            if address.entity == "STREET_ADDRESS":
+                yield from find_recipients(text.text, address.start)
+        for place in named:
+            if place.entity == "LOCATION":
+                yield from find_codes_beside(text, place)
 
 
-class _EndAnalysis(logging.Handler):
-    """Turns the engine's warnings into errors.
-
-    Presidio skips a pattern that ran out of time and says so in its log alone, at times with the text: that
-    would let personal data through, and into the log.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        raise AnonymizationError(f"the engine complained at {record.module}:{record.lineno}")
-
-
-def _build_engine(spacy_model: str, extra_recognizers: Sequence["EntityRecognizer"]) -> "BatchAnalyzerEngine":
-    try:
-        import presidio_analyzer
-        from presidio_analyzer import predefined_recognizers
-    except ImportError:
-        raise missing_extra("presidio-analyzer", "privacy") from None
-    email = predefined_recognizers.EmailRecognizer
-    registry = presidio_analyzer.RecognizerRegistry(
-        recognizers=[
-            *(getattr(predefined_recognizers, name)(supported_language=_LANGUAGE) for name in _RECOGNIZERS),
-            # The patterns without the check of the domain: that asks the network for the list of suffixes, and
-            # drops addresses of internal hosts.
-            presidio_analyzer.PatternRecognizer(
-                "EMAIL_ADDRESS", patterns=email.PATTERNS, context=email.CONTEXT
-            ),
-            *extra_recognizers,
-        ],
-        supported_languages=[_LANGUAGE],
-    )
-    analyzer = presidio_analyzer.AnalyzerEngine(
-        registry=registry, nlp_engine=_load_nlp_engine(spacy_model), supported_languages=[_LANGUAGE]
-    )
-    _ENGINE_LOG.setLevel(logging.WARNING)
-    _ENGINE_LOG.handlers = [_EndAnalysis()]
-    _ENGINE_LOG.propagate = False
-    return presidio_analyzer.BatchAnalyzerEngine(analyzer)
-
-
-def _load_nlp_engine(spacy_model: str) -> "NlpEngine":
-    from pathlib import Path
-
-    import presidio_analyzer
-    import spacy
-    import yaml
-    from presidio_analyzer.nlp_engine import NlpEngineProvider
-
-    if not spacy.util.is_package(spacy_model):
-        # Presidio would try to download it.
-        raise ConfigurationError(
-            f"spaCy model {spacy_model!r} is not installed; install its package or set "
-            "GATEWAY_TUNING_SPACY_MODEL to one that is"
-        )
-    defaults = Path(presidio_analyzer.__file__).parent / "conf" / "default.yaml"
-    configuration: dict[str, Any] = yaml.safe_load(defaults.read_text(encoding="utf-8"))
-    configuration["models"] = [{"lang_code": _LANGUAGE, "model_name": spacy_model}]
-    engine = NlpEngineProvider(nlp_configuration=configuration).create_engine()
-    nlp = engine.nlp[_LANGUAGE]
-    if "parser" in nlp.pipe_names:
-        nlp.disable_pipe("parser")  # neither names nor lemmas need the syntax tree
-    for _, pipe in nlp.pipeline:
-        for node in pipe.model.walk() if hasattr(pipe, "model") and pipe.model else ():
-            node.ops.use_blis = False  # OpenBLAS is up to three times as fast, with the same entities
-    names = engine.ner_model_configuration
-    mapped = names.model_to_presidio_entity_mapping
-    # A label that the mapping does not know makes Presidio warn on every text.
-    names.labels_to_ignore = {
-        *names.labels_to_ignore,
-        *(label for label in nlp.pipe_labels.get("ner", ()) if label not in mapped),
-    }
-    return engine
+def _without_repetitions(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Without spans that lie in one of the same entity; sorted by position."""
+    kept: list[Span] = []
+    reach: dict[str, int] = {}
+    for span in sorted(spans, key=lambda span: (span.start, -span.end, -span.score, span.entity)):
+        if span.end > reach.get(span.entity, -1):
+            reach[span.entity] = span.end
+            kept.append(span)
+    return tuple(kept)

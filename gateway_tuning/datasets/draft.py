@@ -19,7 +19,6 @@ class Source:
     at: datetime
     subject: str | None
     conversation: str | None
-    is_correction: bool = False  # its own words are the answer
 
     @property
     def key(self) -> str:
@@ -40,7 +39,7 @@ class Context:
 
 @dataclass(slots=True)
 class Draft:
-    """`confidence` is set where the example was inferred and not stated."""
+    """`confidence` is set where the example was inferred and not stated; `corrected` where a person wrote the answer."""
 
     kind: ExampleKind
     context: Context
@@ -48,6 +47,7 @@ class Draft:
     rejected: str | None = None
     desirable: bool | None = None
     confidence: float | None = None
+    corrected: bool = False
     sources: list[Source] = field(default_factory=list)
 
     @property
@@ -59,15 +59,12 @@ class Draft:
         return sha256("\x1e".join(parts).encode()).hexdigest()[:24]
 
     @property
-    def messages(self) -> tuple[Turn, ...]:
-        return self.context.messages
-
-    @property
     def last_feedback_at(self) -> datetime:
         return max(source.at for source in self.sources)
 
     def join(self, other: "Draft") -> None:
         """Take in what stands behind an equal example. What somebody stated needs no inference."""
+        self.corrected |= other.corrected
         known = {source.key for source in self.sources}
         self.sources += [source for source in other.sources if source.key not in known]
         if self.confidence is None or other.confidence is None:

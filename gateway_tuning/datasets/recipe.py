@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gateway_tuning.anonymization.policy import AnonymizationPolicy
 from gateway_tuning.datasets.quality.policy import QualityPolicy
 from gateway_tuning.datasets.reformulations import MiningPolicy
 from gateway_tuning.feedback.record import FeedbackType
@@ -15,7 +16,7 @@ RECIPE_VERSION: Literal[3] = 3
 
 
 class DatasetRecipe(BaseModel):
-    """Which feedback is used and how it is split. There is no way to skip anonymization."""
+    """Which feedback is used, what is done to it and how it is split."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +39,9 @@ class DatasetRecipe(BaseModel):
     )
     min_rating_gap: float = Field(
         0.5, gt=0, le=2, description="Smallest difference of mean ratings that makes a preference pair"
+    )
+    anonymization: AnonymizationPolicy = Field(
+        AnonymizationPolicy(), description="What is done with each kind of personal data"
     )
     block_records: int = Field(
         20_000,

@@ -59,8 +59,12 @@ def read(record: FeedbackRecord, subject_of: SubjectOf) -> Said:
     drafts: list[Draft] = []
     if record.corrected_response:
         corrected = record.corrected_response
-        drafts.append(Draft(ExampleKind.DEMONSTRATION, context, corrected, sources=[source]))
-        drafts.append(Draft(ExampleKind.PREFERENCE, context, corrected, record.response, sources=[source]))
+        drafts += [
+            Draft(ExampleKind.DEMONSTRATION, context, corrected, corrected=True, sources=[source]),
+            Draft(
+                ExampleKind.PREFERENCE, context, corrected, record.response, corrected=True, sources=[source]
+            ),
+        ]
     if record.type is FeedbackType.REFORMULATION:
         more, code = _reformulation(record, context, source)
         return Said(source, (*drafts, *more), None, code)
@@ -97,13 +101,7 @@ def source_of(record: FeedbackRecord, subject_of: SubjectOf) -> Source:
         None if record.conversation_id is None else subject_of(f"conversation\x1f{record.conversation_id}")
     )
     return Source(
-        record.tenant,
-        record.id,
-        record.type,
-        record.timestamp,
-        subject_of(record.user_id),
-        conversation,
-        bool(record.corrected_response),
+        record.tenant, record.id, record.type, record.timestamp, subject_of(record.user_id), conversation
     )
 
 

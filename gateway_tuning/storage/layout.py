@@ -39,6 +39,22 @@ def names_subjects(key: str) -> bool:
     return "/parts/" in key or "/rejected/" in key
 
 
+def vault_folder(tenant_hash: str) -> str:
+    return f"vaults/{tenant_hash}"
+
+
+def vault_keys(tenant_hash: str) -> str:
+    return f"vaults/{tenant_hash}/keys.bin"
+
+
+def vault_batches(tenant_hash: str) -> str:
+    return f"vaults/{tenant_hash}/batches"
+
+
+def vault_batch(tenant_hash: str, sha256: str) -> str:
+    return f"vaults/{tenant_hash}/batches/{sha256}.bin"
+
+
 def build_folder(build_key: str) -> str:
     """What lies between the stages of a build; anonymized, and gone when the build has ended."""
     return f"builds/{build_key[:32]}"

@@ -17,7 +17,23 @@ MODULES = sorted(
 )
 MODULES = [path for path in MODULES if "migrations" not in path.parts]
 
+QUALITY = (
+    "shingles",
+    "signatures",
+    "near_duplicates",
+    "deduplicate",
+    "sample",
+    "policy",
+    "markers",
+    "filters",
+    "contamination",
+    "balance",
+)
 PURE = [
+    *(
+        f"anonymization/{name}.py"
+        for name in ("masking", "mentions", "policy", "pseudonyms", "pseudonym_forms", "pseudonym_dates")
+    ),
     "access/permissions.py",
     "feedback/submission.py",
     "feedback/validation.py",
@@ -29,6 +45,7 @@ PURE = [
     "datasets/selection.py",
     "datasets/splits.py",
     *(f"datasets/formats/{path.name}" for path in sorted((PACKAGE / "datasets" / "formats").glob("*.py"))),
+    *(f"datasets/quality/{name}.py" for name in QUALITY),
     "datasets/draft.py",
     "datasets/record_texts.py",
     "datasets/reformulations.py",

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway_tuning.anonymization.anonymizer import Anonymizer
-from gateway_tuning.datasets.build import read_all
+from gateway_tuning.datasets.published import read_all
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.erasure.begin import begin
 from gateway_tuning.erasure.complete import complete

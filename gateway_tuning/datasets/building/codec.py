@@ -53,6 +53,7 @@ def draft_of(row: dict[str, Any]) -> Draft:
         rejected=row["rejected"],
         desirable=row["desirable"],
         confidence=row["confidence"],
+        corrected=row["corrected"],
         sources=[source_of(source) for source in row["sources"]],
     )
 

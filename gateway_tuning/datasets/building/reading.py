@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway_tuning.anonymization.anonymizer import AnonymizationFailure, DroppedRecord
+from gateway_tuning.anonymization.anonymizer import AnonymizationFailure, Anonymizer, DroppedRecord
 from gateway_tuning.datasets.building.assessing import CODE, Cap
 from gateway_tuning.datasets.building.codec import joined, pack
 from gateway_tuning.datasets.building.plan import Plan, bucket_of
@@ -64,9 +64,10 @@ def read_and_anonymize(workshop: Workshop, job: ReadJob) -> Read:
         else:
             trusted.append(record)
     buckets = [_Bucket() for _ in range(plan.buckets)]
+    anonymizer = workshop.anonymizer(plan.tenant, plan.recipe.anonymization)
     entities: Counter[str] = Counter()
     failures = []
-    for record, clean in _anonymized(workshop, trusted, entities):
+    for record, clean in _anonymized(anonymizer, trusted, entities):
         if isinstance(clean, FeedbackRecord):
             said = read(clean, subject_of)
             rows.append((record.id, said.source.subject, said.code, None))
@@ -79,7 +80,7 @@ def read_and_anonymize(workshop: Workshop, job: ReadJob) -> Read:
                 (record.id, subject_of(record.user_id), NOT_ANONYMIZED, f"not anonymized: {clean.reason}")
             )
     mined = mine(trusted, plan.recipe.mining)
-    for pair, clean in _anonymized_pairs(workshop, mined):
+    for pair, clean in _anonymized_pairs(anonymizer, mined):
         _route(buckets, read_mined(pair, clean, subject_of), None)
     data, ranges = joined([*map(pack, buckets), pack(rows)])
     workshop.objects.write(layout.build_file(plan.key, "read", job.block.number), data)
@@ -94,11 +95,11 @@ def _route(buckets: Sequence[_Bucket], drafts: Sequence[Draft], ballot: Ballot |
 
 
 def _anonymized(
-    workshop: Workshop, records: Sequence[FeedbackRecord], entities: Counter[str]
+    anonymizer: Anonymizer, records: Sequence[FeedbackRecord], entities: Counter[str]
 ) -> Iterator[tuple[FeedbackRecord, FeedbackRecord | AnonymizationFailure | DroppedRecord]]:
     for start in range(0, len(records), _CHUNK):
         chunk = records[start : start + _CHUNK]
-        found = workshop.anonymizer().anonymize([texts(record) for record in chunk])
+        found = anonymizer.anonymize([texts(record) for record in chunk])
         for record, result in zip(chunk, found, strict=True):
             if isinstance(result, AnonymizationFailure | DroppedRecord):
                 yield record, result
@@ -107,9 +108,11 @@ def _anonymized(
             yield record, with_texts(record, result.fields)
 
 
-def _anonymized_pairs(workshop: Workshop, mined: Sequence[Mined]) -> Iterator[tuple[Mined, FeedbackRecord]]:
+def _anonymized_pairs(
+    anonymizer: Anonymizer, mined: Sequence[Mined]
+) -> Iterator[tuple[Mined, FeedbackRecord]]:
     """A pair that cannot be anonymized as one is no loss: both of its records are told for themselves."""
     records = [pair.record for pair in mined]
-    for pair, (_, clean) in zip(mined, _anonymized(workshop, records, Counter()), strict=True):
+    for pair, (_, clean) in zip(mined, _anonymized(anonymizer, records, Counter()), strict=True):
         if isinstance(clean, FeedbackRecord):
             yield pair, clean

@@ -8,17 +8,21 @@ from multiprocessing import get_context
 from typing import Any, Protocol
 
 from gateway_tuning.anonymization.anonymizer import Anonymizer
+from gateway_tuning.anonymization.policy import AnonymizationPolicy
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """`anonymizer` is loaded when the first job needs it. `language_of` gives an ISO 639-1 code or None."""
+    """`anonymizer` is that of a tenant, loaded when the first job needs it.
+
+    `language_of` gives an ISO 639-1 code, or None where it cannot tell.
+    """
 
     feedback: FeedbackStore
     objects: ObjectStore
-    anonymizer: Callable[[], Anonymizer]
+    anonymizer: Callable[[str, AnonymizationPolicy], Anonymizer]
     language_of: Callable[[str], str | None]
 
 

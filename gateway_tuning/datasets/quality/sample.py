@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from gateway_tuning.datasets.draft import Draft
 from gateway_tuning.datasets.example import ExampleKind, Turn
-from gateway_tuning.feedback.record import FeedbackType
 
 SYSTEM = "system"
 
@@ -56,7 +55,7 @@ def sample_of(draft: Draft) -> Sample:
         answer=draft.answer,
         rejected=draft.rejected,
         desirable=draft.desirable,
-        rating=Rating(_is_corrected(draft), len(raters), draft.last_feedback_at),
+        rating=Rating(draft.corrected, len(raters), draft.last_feedback_at),
     )
 
 
@@ -69,11 +68,3 @@ def _said(turn: Turn) -> Iterator[str]:
     yield turn.content
     for call in turn.tool_calls:
         yield f"{call.name} {call.arguments}"
-
-
-def _is_corrected(draft: Draft) -> bool:
-    """Told from the feedback's types: nobody shows an answer as it should be by a thumb down but by correcting it."""
-    types = {source.type for source in draft.sources}
-    if draft.kind is ExampleKind.DEMONSTRATION:
-        return not types.isdisjoint({FeedbackType.CORRECTION, FeedbackType.THUMBS_DOWN})
-    return draft.kind is ExampleKind.PREFERENCE and FeedbackType.CORRECTION in types

@@ -94,7 +94,7 @@ def build(migrated_sqlite, tmp_path, anonymizer):
         engine = open_database(f"sqlite:///{path}")
         store, objects = FeedbackStore(engine), objects or ObjectStore(f"file://{path}.objects")
         store.add(records, NOW)
-        workshop = Workshop(store, objects, lambda: anonymizer, lambda _text: None)
+        workshop = Workshop(store, objects, lambda _tenant, _policy: anonymizer, lambda _text: None)
         return Build(engine, objects, building.build(request(store, recipe), workshop, alone(workshop)))
 
     return build
@@ -130,7 +130,9 @@ def test_the_same_feedback_in_any_order_is_one_dataset_with_the_same_splits(reco
     first = build(records)
     objects = ObjectStore(f"file://{tmp_path / 'again'}")
     store = FeedbackStore(first.engine)
-    workshop = Workshop(store, objects, lambda: Anonymizer(MODEL), lambda _text: None)
+    workshop = Workshop(
+        store, objects, lambda _tenant, policy: Anonymizer(MODEL, policy=policy), lambda _text: None
+    )
     store.add([*records[::-1], *records], NOW)
 
     again = building.build(request(store), workshop, alone(workshop))
@@ -427,7 +429,12 @@ class Opening:
 
     def __call__(self):
         store = FeedbackStore(open_database(self.database))
-        return Workshop(store, ObjectStore(self.objects), lambda: Anonymizer(MODEL), lambda _text: None)
+        return Workshop(
+            store,
+            ObjectStore(self.objects),
+            lambda _tenant, policy: Anonymizer(MODEL, policy=policy),
+            lambda _text: None,
+        )
 
 
 def many(make_record):

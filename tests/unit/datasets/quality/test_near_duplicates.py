@@ -85,6 +85,13 @@ def test_measured_clusters_are_the_components_of_all_pairs_at_the_threshold(text
     assert partition(found) == partition(component)
 
 
+def test_a_pair_exactly_at_the_threshold_counts():
+    texts = ["return my parcel", "return my parcel today"]  # one of two 3-grams
+
+    assert len(partition(prompt_clusters(texts, threshold=0.5))) == 1
+    assert len(partition(prompt_clusters(texts, threshold=0.51))) == 2
+
+
 def test_every_planted_copy_above_the_threshold_is_found():
     chance = random.Random(11)
     originals = [fresh(chance) for _ in range(1500)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_tuning.datasets.draft import Context, Draft, Source
+from gateway_tuning.datasets.draft import Context, Draft, Source, joined
 from gateway_tuning.datasets.example import ExampleKind, ToolCall, Turn
 from gateway_tuning.datasets.quality.balance import balance
 from gateway_tuning.datasets.quality.deduplicate import Candidate, duplicates
@@ -110,19 +110,13 @@ def test_a_rater_counts_once_and_an_unknown_one_by_record():
     assert sample_of(made).rating == Rating(corrected=False, raters=2, newest=NOW + timedelta(days=2))
 
 
-@pytest.mark.parametrize(
-    ("kind", "type_", "corrected"),
-    [
-        (ExampleKind.DEMONSTRATION, FeedbackType.CORRECTION, True),
-        (ExampleKind.DEMONSTRATION, FeedbackType.THUMBS_DOWN, True),
-        (ExampleKind.DEMONSTRATION, FeedbackType.THUMBS_UP, False),
-        (ExampleKind.PREFERENCE, FeedbackType.CORRECTION, True),
-        (ExampleKind.PREFERENCE, FeedbackType.THUMBS_DOWN, False),
-        (ExampleKind.LABELLED, FeedbackType.CORRECTION, False),
-    ],
-)
-def test_what_a_human_wrote_is_told_from_what_one_liked(kind, type_, corrected):
-    assert sample_of(draft(kind, source("1", type_=type_))).rating.corrected is corrected
+def test_what_a_human_wrote_is_told_from_what_one_liked_and_stays_so_when_others_like_it_too():
+    liked, written = (draft(ExampleKind.DEMONSTRATION, source(id_)) for id_ in ("1", "2"))
+    written.corrected = True
+
+    assert not sample_of(liked).rating.corrected
+    (one,) = joined([liked, written])
+    assert sample_of(one).rating == Rating(corrected=True, raters=2, newest=NOW)
 
 
 def test_the_prompt_is_told_from_what_tools_say_after_it_and_the_system_prompt_is_left_out():
