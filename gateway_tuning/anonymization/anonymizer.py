@@ -17,7 +17,7 @@ from gateway_tuning.errors import AnonymizationError, ConfigurationError, missin
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
 
-_RULES_VERSION = 2  # raise it with every change in this room that can change a masked text
+_RULES_VERSION = 3  # raise it with every change in this room that can change a masked text
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def anonymizer_version(spacy_model: str) -> str:
         MissingExtraError: one of the packages is not installed.
     """
     parts = [f"rules {_RULES_VERSION}"]
-    for package in ("presidio-analyzer", "spacy", spacy_model):
+    for package in ("presidio-analyzer", "phonenumbers", "spacy", spacy_model):
         try:
             parts.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:

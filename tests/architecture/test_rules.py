@@ -32,7 +32,12 @@ QUALITY = (
 PURE = [
     *(
         f"anonymization/{name}.py"
-        for name in ("masking", "mentions", "policy", "pseudonyms", "pseudonym_forms", "pseudonym_dates")
+        for name in (
+            *("masking", "mentions", "policy", "pseudonyms", "pseudonym_forms", "pseudonym_dates"),
+            *("entities", "corrections", "patterns/pattern", "patterns/people", "patterns/given_names"),
+            *("patterns/addresses", "patterns/identifiers", "patterns/ibans", "patterns/check_digits"),
+            "patterns/credentials",
+        )
     ),
     "access/permissions.py",
     "feedback/submission.py",
