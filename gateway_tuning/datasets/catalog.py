@@ -149,7 +149,7 @@ class DatasetCatalog:
             sa.select(erasures.c.id, erasures.c.subject_id).where(erasures.c.tenant == manifest.tenant)
         )
         erased = {row.subject_id for row in rows if row.id not in erasures_before}
-        if erased and any(fate.subject_id in erased for fate in fates):
+        if erased and _any_of(fates, erased):
             living = sa.select(datasets.c.id).where(datasets.c.id == dataset_id)
             if connection.execute(living).first() is None:  # else the erasure itself will see to it
                 remove_objects(self._objects, dataset_id)
@@ -161,6 +161,14 @@ class DatasetCatalog:
             raise ErasedError(
                 f"An erasure removed objects of dataset {dataset_id} before it was catalogued; build it again"
             )
+
+
+def _any_of(fates: Iterable[Fate], erased: set[str]) -> bool:
+    """Also where it can no longer be told, because an erasure swept what the build had left."""
+    try:
+        return any(fate.subject_id in erased for fate in fates)
+    except NotFoundError:
+        return True
 
 
 def add_dataset(

@@ -65,15 +65,15 @@ def test_a_build_that_an_erasure_overtakes_is_built_again_without_the_person(tmp
     runtime.cache_clear()
     world = open_world(tmp_path)
     fill(world)
-    erased, publish = [], datasets.publish
+    erased, build = [], datasets.build
 
     def overtaken(*arguments, **options):
-        manifest = publish(*arguments, **options)
+        built = build(*arguments, **options)
         if not erased:
             erased.append(complete(world.places, ask(world).id, now=LATER, wait_seconds=5))
-        return manifest
+        return built
 
-    monkeypatch.setattr(datasets, "publish", overtaken)
+    monkeypatch.setattr(datasets, "build", overtaken)
     recipe = DatasetRecipe(max_records=41)
     with prefect_test_harness():
         result = flow(lambda: datasets.build_dataset(world.tenant, recipe, 42), name="build")()

