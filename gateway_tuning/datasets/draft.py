@@ -49,9 +49,16 @@ class Draft:
     confidence: float | None = None
     corrected: bool = False
     sources: list[Source] = field(default_factory=list)
+    _id: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def id(self) -> str:
+        """Made of what the example says; asked for many times."""
+        if not self._id:
+            self._id = self._digest()
+        return self._id
+
+    def _digest(self) -> str:
         parts = [self.kind.value, repr(self.desirable), self.answer, self.rejected or ""]
         parts += [part for turn in self.context.messages for part in _parts(turn)]
         # A tool's JSON begins with a brace and no turn does, so that the two are told apart.

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -58,9 +57,10 @@ SCHEMA = pa.schema(
 
 def encode(examples: Sequence[Example]) -> bytes:
     """The same examples give the same bytes under one version of pyarrow."""
-    rows = [_row(example) for example in examples]
+    columns = {name: [getattr(example, name) for example in examples] for name in SCHEMA.names}
+    columns["messages"] = [[_plain(turn) for turn in example.messages] for example in examples]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), sink, compression="zstd", compression_level=3)
+    pq.write_table(pa.Table.from_pydict(columns, schema=SCHEMA), sink, compression="zstd", compression_level=3)
     return sink.getvalue()
 
 
@@ -74,9 +74,9 @@ def decode(data: bytes) -> list[Example]:
     return [_example(row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
 
 
-def _row(example: Example) -> dict[str, Any]:
-    row = {name: getattr(example, name) for name in SCHEMA.names}
-    return row | {"kind": example.kind.value, "messages": [asdict(turn) for turn in example.messages]}
+def _plain(turn: Turn) -> dict[str, Any]:
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in turn.tool_calls]
+    return {"role": turn.role, "content": turn.content, "tool_calls": calls, "tool_call_id": turn.tool_call_id}
 
 
 def _example(row: dict[str, Any]) -> Example:

@@ -142,7 +142,9 @@ class _Part:
         )
 
     def holders(self, texts: Indexes) -> Indexes:
-        return np.concatenate([self.by_text[self.starts[text] : self.starts[text + 1]] for text in texts])
+        counts = self.starts[texts + 1] - self.starts[texts]
+        ends = np.cumsum(counts)
+        return self.by_text[np.arange(ends[-1]) + np.repeat(self.starts[texts] - ends + counts, counts)]
 
 
 def _bursts_in(
@@ -153,11 +155,14 @@ def _bursts_in(
         holders = part.holders(phrase.texts)
         if len(holders) > _REST * len(crowd.account):
             continue
-        promotes = bool(crowd.promotes[holders].mean() >= 0.5)  # noqa: PLR2004 - the larger half
+        upward = np.count_nonzero(crowd.promotes[holders]) / len(holders)
+        share = max(upward, 1 - upward)
+        if share < policy.min_one_way:  # most phrases end here
+            continue
+        promotes = upward >= 0.5  # noqa: PLR2004 - the larger half
         members = np.sort(holders[crowd.promotes[holders] == promotes])
-        share = len(members) / len(holders)
         accounts = np.unique(crowd.account[members])
-        if share < policy.min_one_way or len(accounts) < policy.min_burst_accounts:
+        if len(accounts) < policy.min_burst_accounts:
             continue
         # Several ratings of one text, or several records of one account, are not independent.
         independent = min(len(accounts), len(phrase.texts))

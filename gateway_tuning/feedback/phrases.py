@@ -12,6 +12,7 @@ LONGEST = 5  # words; what shares a longer phrase shares these
 _WORD = re.compile(r"\w+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _POSITIONS_A_PASS = 2_000_000
+_COUNTED_BITS = 20
 
 Hashes = NDArray[np.uint64]
 Indexes = NDArray[np.int64]
@@ -86,6 +87,10 @@ def _shared(
     hashes: Hashes, positions: Indexes, owner: Indexes, marks: Hashes, *, least: int
 ) -> Iterator[tuple[int, int, Indexes]]:
     """Mark of the set of texts, first position and texts of each phrase."""
+    # Most phrases stand in one text. Those whose bits are rare cannot be shared, and sorting them takes the time.
+    bits = (hashes >> np.uint64(64 - _COUNTED_BITS)).astype(np.int64)
+    frequent = np.bincount(bits, minlength=1)[bits] >= least
+    hashes, positions = hashes[frequent], positions[frequent]
     order = np.argsort(hashes, kind="stable")  # positions ascend within a hash, and so do their texts
     hashes, positions = hashes[order], positions[order]
     held = owner[positions]
