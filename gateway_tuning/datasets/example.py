@@ -36,7 +36,8 @@ class Example:
     examples that must stay in one split, and reveals no user. `subject_ids` are those of the users whose feedback it was
     made of (`feedback.subjects`): by them it is found when one of them is erased. `tools` are definitions that the model
     may call, each the JSON text of an OpenAI `tools` item. `confidence`, in (0, 1], is set where a preference was
-    inferred and not stated (`datasets.reformulations`).
+    inferred and not stated (`datasets.reformulations`). `augmented_from` names the example whose prompt was varied, and
+    `augmented_by` what varied it.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Example:
     subject_ids: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     confidence: float | None = None
+    augmented_from: str | None = None
+    augmented_by: str | None = None
 
     @property
     def prompt(self) -> str:

@@ -51,6 +51,8 @@ SCHEMA = pa.schema(
         pa.field("subject_ids", pa.list_(pa.string()), nullable=False),
         pa.field("tools", pa.list_(pa.string()), nullable=False),
         pa.field("confidence", pa.float64()),
+        pa.field("augmented_from", pa.string()),
+        pa.field("augmented_by", pa.string()),
     ]
 )
 
