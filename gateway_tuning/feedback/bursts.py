@@ -144,7 +144,8 @@ class _Part:
     def holders(self, texts: Indexes) -> Indexes:
         counts = self.starts[texts + 1] - self.starts[texts]
         ends = np.cumsum(counts)
-        return self.by_text[np.arange(ends[-1]) + np.repeat(self.starts[texts] - ends + counts, counts)]
+        places: Indexes = np.arange(ends[-1]) + np.repeat(self.starts[texts] - ends + counts, counts)
+        return self.by_text[places]
 
 
 def _bursts_in(
