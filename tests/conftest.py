@@ -67,6 +67,14 @@ def engine(request, tmp_path) -> sa.Engine:
     engine.dispose()
 
 
+def give_key(engine: sa.Engine, tenant: str = "default") -> None:
+    """The same key each time, so that its users stand in the same splits each time."""
+    from gateway_tuning.storage.tables import tenants
+
+    with engine.begin() as connection:
+        connection.execute(tenants.insert().values(name=tenant, subject_key="5a" * 32, created_at=NOW))
+
+
 @pytest.fixture
 def objects(tmp_path) -> ObjectStore:
     return ObjectStore(f"file://{tmp_path / 'objects'}")

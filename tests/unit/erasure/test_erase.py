@@ -9,19 +9,22 @@ import sqlalchemy as sa
 from gateway_tuning.access.audit import AuditLog
 from gateway_tuning.cycles.cycle import CycleOutcome
 from gateway_tuning.cycles.store import CycleStore
-from gateway_tuning.datasets.published import read_all, write_dataset
+from gateway_tuning.datasets.published import read_all, read_rejected, write_dataset
+from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.erasure.begin import begin
 from gateway_tuning.erasure.certificate import digest, verify
 from gateway_tuning.erasure.complete import complete
+from gateway_tuning.erasure.leftovers import subjects_in
 from gateway_tuning.erasure.store import ErasureState, ErasureStore
 from gateway_tuning.errors import ErasedError
 from gateway_tuning.evaluation.store import EvaluationStore
 from gateway_tuning.feedback.receipts import receipt
+from gateway_tuning.feedback.record import FeedbackType
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.rollout.policy import CanaryPolicy
 from gateway_tuning.storage import layout
-from gateway_tuning.storage.tables import outcomes, quarantine
+from gateway_tuning.storage.tables import dataset_feedback, outcomes, quarantine
 from gateway_tuning.training.job import JobStatus, TuningSpec
 from gateway_tuning.training.jobs import JobStore
 from tests.conftest import NOW
@@ -138,6 +141,31 @@ def test_a_dataset_from_before_lineage_was_kept_is_found_by_the_names_of_the_rec
     left = {id_ for example in read_all(world.objects, new) for id_ in example.feedback_ids}
     assert left == {f"f-{number}" for number in range(20)} - {"f-1"}
     assert [marker for marker in MARKERS if places_of(world, marker)] == []
+
+
+def test_what_was_rejected_beside_a_dataset_goes_too_and_so_does_what_lies_between_stages(empty_world):
+    world = empty_world
+    refusal = "I'm sorry, but I can't help with that."
+    said = [
+        correction(number, user, prompt=f"What of {MARKERS[0]} {user}?", response=refusal).model_copy(
+            update={"type": FeedbackType.THUMBS_UP, "corrected_response": None}
+        )
+        for number, user in ((1, PERSON), (2, "u-2"))
+    ]
+    world.feedback.add([correction(number, f"u-{number}") for number in range(5, 25)] + said, NOW)
+    dataset = world.make_dataset()
+    before = read_rejected(world.objects, world.catalog.manifest(dataset))
+    assert {one.feedback_ids for one in before} >= {("f-1",), ("f-2",)}
+    world.prepare(DatasetRecipe(max_records=9_999))
+    assert world.objects.list_keys("builds")
+
+    erasure = erase(world)
+
+    assert erasure.state is ErasureState.COMPLETED
+    left = read_rejected(world.objects, world.catalog.manifest(erasure.certificate["datasets"][dataset]))
+    assert ("f-2",) in {one.feedback_ids for one in left}
+    assert ("f-1",) not in {one.feedback_ids for one in left}
+    assert world.objects.list_keys("builds") == []
 
 
 def test_the_model_is_marked_and_enters_nothing_new(world, dataset):
@@ -260,9 +288,16 @@ def test_the_certificate_stands_in_the_audit_log_and_a_fresh_search_bears_it_out
     assert complete(world.places, erasure.id, now=LATER) == erasure
 
 
+def lineage_of(world, feedback_id):
+    with world.engine.connect() as connection:
+        query = sa.select(dataset_feedback).where(dataset_feedback.c.feedback_id == feedback_id)
+        return connection.execute(query).all()
+
+
 def test_a_changed_certificate_and_data_that_came_back_are_found_out(world, dataset):
-    part = world.catalog.manifest(dataset).parts_of("train")[0]
-    data = world.objects.read(part.key)
+    (person,) = {row.subject_id for row in lineage_of(world, "f-900")}
+    held = {part: world.objects.read(part.key) for part in world.catalog.manifest(dataset).parts}
+    part, data = next((part, data) for part, data in held.items() if person in subjects_in(data))
     erasure = erase(world)
     certificate = erasure.certificate
 
