@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
@@ -110,32 +111,54 @@ def _shared(
         yield int(sums[index]), int(positions[start]), held[start : start + counts[index]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The different words of each text: text i has words[starts[i] : starts[i + 1]]; weights are by word."""
+
+    words: Indexes
+    starts: Indexes
+    weights: NDArray[np.float64]
+
+    @staticmethod
+    def of(texts: Corpus) -> "_Table":
+        owner = np.repeat(np.arange(len(texts)), np.diff(texts.starts))
+        different, word = np.unique(texts.words, return_inverse=True)
+        pairs = np.unique(owner * len(different) + word)  # text after text, each word once
+        words = pairs % max(1, len(different))
+        starts = np.searchsorted(pairs // max(1, len(different)), np.arange(len(texts) + 1))
+        weights = np.log((1 + len(texts)) / np.bincount(words, minlength=len(different)))
+        return _Table(words, starts, weights)
+
+
 class Likeness:
     """Mean pairwise cosine of texts as sets of words, weighted by their rarity.
 
     Words that more than the share `frame` of the texts compared hold are left out: what remains tells the topic.
+    Nothing is counted before it is asked for: in most feedback no phrase gets so far.
     """
 
     def __init__(self, texts: Corpus, *, frame: float = 1.0) -> None:
+        self._texts = texts
         self._frame = frame
-        owner = np.repeat(np.arange(len(texts)), np.diff(texts.starts))
-        different, word = np.unique(texts.words, return_inverse=True)
-        pairs = np.unique(owner * len(different) + word)  # text after text, each word once
-        self._words = pairs % max(1, len(different))
-        owner = pairs // max(1, len(different))
-        self._starts = np.searchsorted(owner, np.arange(len(texts) + 1))
-        self._weights = np.log((1 + len(texts)) / np.bincount(self._words, minlength=len(different)))
-        self.of_all = self.of(np.arange(len(texts)))
+
+    @cached_property
+    def of_all(self) -> float | None:
+        return self.of(np.arange(len(self._texts)))
+
+    @cached_property
+    def _table(self) -> _Table:
+        return _Table.of(self._texts)
 
     def of(self, texts: Indexes) -> float | None:
         """None when fewer than two of the texts have words to compare."""
-        spans = [self._words[self._starts[text] : self._starts[text + 1]] for text in texts]
+        table = self._table
+        spans = [table.words[table.starts[text] : table.starts[text + 1]] for text in texts]
         words = np.concatenate(spans)
         owner = np.repeat(np.arange(len(spans)), [len(span) for span in spans])
         _, word, held_by = np.unique(words, return_inverse=True, return_counts=True)
         kept = held_by[word] <= max(1.0, self._frame * len(texts))
         words, owner, word = words[kept], owner[kept], word[kept]
-        weights = self._weights[words]
+        weights = table.weights[words]
         norms = np.sqrt(np.bincount(owner, weights**2, minlength=len(spans)))
         count = int((norms > 0).sum())
         if count < 2:  # noqa: PLR2004 - a pair
