@@ -71,7 +71,7 @@ class DatasetSummary(BaseModel):
     watermark: int = Field(description="It holds feedback up to this sequence")
     counts: Counts | None = Field(description="From its manifest; null where that cannot be read")
     created_at: datetime
-    retired_at: datetime | None = Field(description="When an erasure took it away")
+    retired_at: datetime | None = Field(description="When an erasure or a deletion took it away")
     replaced_by: str | None
 
 

@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from gateway_tuning import __version__
-from gateway_tuning.cli import access, anonymize, datasets, feedback, records, running, subjects
+from gateway_tuning.cli import (
+    access,
+    anonymize,
+    datasets,
+    evaluation_sets,
+    feedback,
+    records,
+    running,
+    subjects,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +25,7 @@ app = typer.Typer(
 app.add_typer(running.app)
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(evaluation_sets.app, name="evaluation-sets")
 app.add_typer(records.app)
 app.command("anonymize")(anonymize.anonymize)
 app.add_typer(access.keys_app, name="keys")

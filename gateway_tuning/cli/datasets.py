@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway_tuning.cli import dataset_objects, dataset_retention
 from gateway_tuning.cli.console import open_store, read_settings, show_table, told
 from gateway_tuning.errors import ConfigurationError, InputFileError, NotFoundError
 
@@ -45,6 +46,8 @@ class Tally:
 
 
 app = typer.Typer(help="Datasets, and training files made of them.")
+app.add_typer(dataset_objects.app)
+app.add_typer(dataset_retention.app)
 
 For = Annotated[str, typer.Option("--for", help="Format, as `datasets formats` lists them")]
 Template = Annotated[Path | None, typer.Option(help="JSON with placeholders, for the format custom")]
@@ -150,7 +153,7 @@ def _catalog() -> "tuple[DatasetCatalog, ObjectStore]":
     from gateway_tuning.storage.object_store import ObjectStore
 
     settings = read_settings()
-    objects = ObjectStore(settings.resolved_object_storage_url)
+    objects = ObjectStore.from_settings(settings)
     return DatasetCatalog(open_store(settings), objects), objects
 
 

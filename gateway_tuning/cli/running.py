@@ -105,7 +105,7 @@ def serve_local(model: Annotated[str, typer.Argument(help="Model behind the gate
         raise ConfigurationError(
             f"{model} has no local version as stable or candidate; run a tuning cycle first"
         )
-    objects = ObjectStore(settings.resolved_object_storage_url)
+    objects = ObjectStore.from_settings(settings)
     with open_endpoints(versions, registry=registry, objects=objects, settings=settings) as endpoints:
         for version_id, endpoint in endpoints.items():
             registry.set_endpoint(version_id, endpoint, now=now())

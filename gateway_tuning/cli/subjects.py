@@ -118,5 +118,5 @@ def _places() -> "Places":
     from gateway_tuning.storage.object_store import ObjectStore
 
     settings = read_settings()
-    objects = ObjectStore(settings.resolved_object_storage_url)
+    objects = ObjectStore.from_settings(settings)
     return Places.of(settings, open_store(settings), objects)

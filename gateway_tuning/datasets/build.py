@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from gateway_tuning.datasets import parquet
+from gateway_tuning.datasets import evaluation_registry, parquet
 from gateway_tuning.datasets.building.arranging import Arranged, arrange
 from gateway_tuning.datasets.building.assessing import AssessJob, assess_block, cap
 from gateway_tuning.datasets.building.plan import Plan
@@ -173,6 +173,7 @@ def _plan(request: Request, workshop: Workshop) -> Plan:
         raise ConfigurationError(
             f"Recipe version {recipe.version} is no longer built; leave the version out for {RECIPE_VERSION}"
         )
+    evaluation_registry.require(workshop.objects, recipe.evaluation_sets)
     plan = Plan(request.key, request.tenant, request.watermark, recipe, 0, 0, (), request.now)
     found = extent(
         workshop.feedback.engine, plan.which, limit=recipe.max_records, block_records=recipe.block_records

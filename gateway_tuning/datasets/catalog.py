@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway_tuning.datasets.build import Fate
+from gateway_tuning.datasets.deleted import revive
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.published import read_manifest
 from gateway_tuning.datasets.retired import is_retired, refuse_retired, successor
@@ -76,6 +77,8 @@ class DatasetCatalog:
         key = subject_key(self._engine, tenant, now=now)
         with self._engine.begin() as connection:
             lock_tenant(connection, tenant)  # an erasure begins before this transaction or after it
+            created_at = _after_erasures(connection, tenant, now)
+            revive(connection, manifest.dataset_id, created_at=created_at)
             self._refuse_erased(connection, manifest, fates, erasures_before)
             known = _of_build(connection, build_key)
             if known is not None and (left := successor(connection, known.id)) is not None:
@@ -91,7 +94,7 @@ class DatasetCatalog:
                 manifest,
                 build_key=build_key,
                 watermark=watermark,
-                created_at=_after_erasures(connection, tenant, now),
+                created_at=created_at,
             )
             add_lineage(
                 connection,

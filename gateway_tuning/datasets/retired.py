@@ -1,7 +1,8 @@
-"""Datasets that an erasure took away, and what stands in their place."""
+"""Datasets that an erasure or somebody took away, and what stands in their place."""
 
 import sqlalchemy as sa
 
+from gateway_tuning.datasets.deleted import refuse_deleted
 from gateway_tuning.errors import ErasedError
 from gateway_tuning.storage.tables import datasets
 from gateway_tuning.storage.tenants import lock_tenant
@@ -20,9 +21,10 @@ def require_live(connection: sa.Connection, tenant: str, dataset_id: str | None)
 
 
 def refuse_retired(connection: sa.Connection, dataset_id: str) -> None:
-    """Raises ErasedError naming what to use instead. An unknown dataset passes."""
+    """Raises ErasedError naming what to use instead, or NotFoundError where it was deleted. An unknown dataset passes."""
     if not is_retired(connection, dataset_id):
         return
+    refuse_deleted(connection, dataset_id)
     left = successor(connection, dataset_id)
     remedy = f"use {left}, which holds the rest" if left else "nothing is left of it; build a new one"
     raise ErasedError(f"Dataset {dataset_id} held data of an erased person and is gone; {remedy}")

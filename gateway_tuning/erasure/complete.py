@@ -15,7 +15,7 @@ from gateway_tuning.erasure.remains import remove_remains
 from gateway_tuning.erasure.rewrite import datasets_holding, rewrite
 from gateway_tuning.erasure.search import search
 from gateway_tuning.erasure.store import Erasure, ErasureState, ErasureStore, note_datasets
-from gateway_tuning.storage.tables import dataset_feedback, datasets, erasures
+from gateway_tuning.storage.tables import dataset_feedback, datasets, erasures, model_versions
 from gateway_tuning.storage.tenants import lock_tenant
 
 logger = logging.getLogger("gateway_tuning.erasure")
@@ -74,6 +74,25 @@ def _rewrite_all(places: Places, erasure: Erasure, now: datetime) -> None:
         for dataset_id in todo:
             rewrite(places.engine, places.objects, erasure, dataset_id, holds=holds, now=now)
             done.add(dataset_id)
+    _mark_models_of_deleted(places.engine, erasure)
+
+
+def _mark_models_of_deleted(engine: sa.Engine, erasure: Erasure) -> None:
+    """A dataset that was deleted before is not rewritten; what was trained on it holds the person all the same."""
+    mine = dataset_feedback.c
+    held = (
+        sa.select(datasets.c.id)
+        .join(dataset_feedback, mine.dataset_id == datasets.c.id)
+        .where(mine.tenant == erasure.tenant, mine.subject_id == erasure.subject_id, mine.used)
+        .where(datasets.c.retired_at.is_not(None), datasets.c.created_at <= erasure.erased_at)
+    )
+    with engine.begin() as connection:
+        lock_tenant(connection, erasure.tenant)
+        connection.execute(
+            sa.update(model_versions)
+            .where(model_versions.c.dataset_id.in_(held), model_versions.c.holds_erased_since.is_(None))
+            .values(holds_erased_since=erasure.erased_at)
+        )
 
 
 def _drop_lineage(engine: sa.Engine, erasure: Erasure) -> None:

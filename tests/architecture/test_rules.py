@@ -51,6 +51,7 @@ PURE = [
     "datasets/splits.py",
     *(f"datasets/formats/{path.name}" for path in sorted((PACKAGE / "datasets" / "formats").glob("*.py"))),
     *(f"datasets/quality/{name}.py" for name in QUALITY),
+    *(f"datasets/describing/{name}.py" for name in ("lengths", "topics", "charts", "settings")),
     "datasets/draft.py",
     "datasets/record_texts.py",
     "datasets/reformulations.py",

@@ -13,7 +13,7 @@ datasets = sa.Table(
     column("watermark", sa.BigInteger),
     column("manifest_sha256", sa.String(64)),
     column("created_at", UtcDateTime),
-    column("retired_at", UtcDateTime, nullable=True),  # by an erasure; its objects are gone
+    column("retired_at", UtcDateTime, nullable=True),  # erased or deleted; its objects are gone
     column("replaced_by", sa.String(40), nullable=True),  # the same without the erased
 )
 

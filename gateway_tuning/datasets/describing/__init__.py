@@ -1,0 +1,1 @@
+"""What a dataset's card says, measured in one pass, and how it is shown."""
