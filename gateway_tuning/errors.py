@@ -33,6 +33,10 @@ class IntegrityError(GatewayTuningError, ValueError):
     """Stored bytes do not match their manifest or checksum."""
 
 
+class ExpectationError(GatewayTuningError, ValueError):
+    """What a build made is not what it must be; nothing of it is published."""
+
+
 class AnonymizationError(GatewayTuningError, RuntimeError):
     """Personal data could not be removed; the text must go nowhere."""
 

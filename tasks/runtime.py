@@ -48,7 +48,7 @@ class Runtime:
 
     @cached_property
     def objects(self) -> ObjectStore:
-        return ObjectStore(self.settings.resolved_object_storage_url)
+        return ObjectStore.from_settings(self.settings)
 
     @cached_property
     def feedback(self) -> FeedbackStore:

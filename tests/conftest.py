@@ -17,7 +17,7 @@ from gateway_tuning.storage.object_store import ObjectStore
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-pytest_plugins = ["tests.postgresql"]
+pytest_plugins = ["tests.postgresql", "tests.s3"]
 
 # PyTorch's threads wait by spinning, and beside another process that takes the core it needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

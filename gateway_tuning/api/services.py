@@ -71,7 +71,7 @@ def build_services(
     return Services(
         settings=settings,
         engine=engine,
-        objects=ObjectStore(settings.resolved_object_storage_url),
+        objects=ObjectStore.from_settings(settings),
         keys=KeyStore(engine),
         tokens=TokenVerifier.from_settings(settings),
         audit=AuditLog(engine),

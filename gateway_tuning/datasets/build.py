@@ -13,6 +13,8 @@ from hashlib import sha256
 from gateway_tuning.datasets import evaluation_registry, parquet
 from gateway_tuning.datasets.building.arranging import Arranged, arrange
 from gateway_tuning.datasets.building.assessing import AssessJob, assess_block, cap
+from gateway_tuning.datasets.building.augmenting import AugmentedBucket, AugmentJob, augment_bucket, digest
+from gateway_tuning.datasets.building.evidence import Check, Examples, Statements, Written
 from gateway_tuning.datasets.building.plan import Plan
 from gateway_tuning.datasets.building.reading import Read, ReadJob, read_and_anonymize
 from gateway_tuning.datasets.building.resolving import Resolved, ResolveJob, resolve_bucket
@@ -28,6 +30,7 @@ from gateway_tuning.datasets.building.writing import (
 from gateway_tuning.datasets.manifest import Counts, Manifest, RatersAgreement, dataset_id
 from gateway_tuning.datasets.published import publish, read_manifest
 from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
+from gateway_tuning.datasets.splits import TRAIN
 from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.feedback.blocks import extent, users_of
 from gateway_tuning.feedback.quarantine import QuarantineEntry
@@ -91,20 +94,32 @@ class Prepared:
     plan: Plan
     resolved: tuple[Resolved, ...]
     arranged: Arranged
+    digest: str  # of the ids in each split
     counts: Counts
     bursts: tuple[tuple[str, str], ...]  # id and reason
     failures: tuple[tuple[str, str], ...]
 
 
 def build(
-    request: Request, workshop: Workshop, crew: Crew, *, on_stage: Callable[[str], None] = lambda _text: None
+    request: Request,
+    workshop: Workshop,
+    crew: Crew,
+    *,
+    on_stage: Callable[[str], None] = lambda _text: None,
+    check: Check = lambda _evidence: None,
 ) -> Built:
     """`prepare`, then `finish`."""
-    return finish(prepare(request, workshop, crew, on_stage=on_stage), workshop, crew)
+    prepared = prepare(request, workshop, crew, on_stage=on_stage, check=check)
+    return finish(prepared, workshop, crew, check=check)
 
 
 def prepare(
-    request: Request, workshop: Workshop, crew: Crew, *, on_stage: Callable[[str], None] = lambda _text: None
+    request: Request,
+    workshop: Workshop,
+    crew: Crew,
+    *,
+    on_stage: Callable[[str], None] = lambda _text: None,
+    check: Check = lambda _evidence: None,
 ) -> Prepared:
     """Only anonymized text gets past this function.
 
@@ -113,6 +128,7 @@ def prepare(
         workshop: stores, for the steps that one does alone.
         crew: does the jobs of the stages.
         on_stage: told what was done, in words.
+        check: shown what a stage made; what it raises ends the build.
 
     Raises:
         ConfigurationError: the recipe is of a version that is read but no longer built.
@@ -126,6 +142,7 @@ def prepare(
         read_and_anonymize, [ReadJob(plan, block, dict(one.bursts), limits) for block, one in found]
     )
     on_stage("personal data replaced")
+    check(Statements(plan, tuple(reads)))
     resolved: list[Resolved] = crew(
         resolve_bucket,
         [
@@ -135,23 +152,34 @@ def prepare(
     )
     arranged = arrange(workshop, plan, resolved)
     on_stage(f"{arranged.groups} groups split")
+    check(Examples(plan, tuple(resolved), arranged))
+    augmented: list[AugmentedBucket] = []
+    if plan.recipe.augmentation.is_on:
+        augmented = crew(augment_bucket, [AugmentJob(plan, one) for one in resolved])
+        on_stage(f"{sum(len(one.ids) for one in augmented)} examples augmented")
     tallies: list[Tally] = crew(tally_block, [TallyJob(plan, read, tuple(resolved)) for read in reads])
     return Prepared(
         request=request,
         plan=plan,
         resolved=tuple(resolved),
         arranged=arranged,
-        counts=_counts(plan, reads, resolved, arranged, tallies),
+        digest=digest(arranged.digest, augmented),
+        counts=_with_augmented(_counts(plan, reads, resolved, arranged, tallies), augmented),
         bursts=tuple(burst for one in assessed for burst in one.bursts),
         failures=tuple(failure for read in reads for failure in read.failures),
     )
 
 
-def finish(prepared: Prepared, workshop: Workshop, crew: Crew) -> Built:
-    """A dataset exists only when all of it is written. Finishing an equal build again changes nothing."""
+def finish(
+    prepared: Prepared, workshop: Workshop, crew: Crew, *, check: Check = lambda _evidence: None
+) -> Built:
+    """A dataset exists only when all of it is written. Finishing an equal build again changes nothing.
+
+    `check` is shown all that is written before the manifest is.
+    """
     plan = prepared.plan
     return Built(
-        manifest=_write(prepared, workshop, crew),
+        manifest=_write(prepared, workshop, crew, check),
         fates=Fates(workshop, plan),
         set_aside=(
             *_set_aside(workshop, plan, "trust", prepared.bursts),
@@ -190,17 +218,19 @@ def _plan(request: Request, workshop: Workshop) -> Plan:
     )
 
 
-def _write(prepared: Prepared, workshop: Workshop, crew: Crew) -> Manifest:
+def _write(prepared: Prepared, workshop: Workshop, crew: Crew, check: Check) -> Manifest:
     request, arranged = prepared.request, prepared.arranged
     identity = dataset_id(
-        arranged.digest,
+        prepared.digest,
         tenant=request.tenant,
         recipe=request.recipe,
         anonymizer=request.anonymizer,
         counts=prepared.counts,
     )
     if workshop.objects.exists(layout.dataset_manifest(identity)):
-        return read_manifest(workshop.objects, identity)
+        known = read_manifest(workshop.objects, identity)
+        check(Written(prepared.plan, known))
+        return known
     jobs = [WriteJob(prepared.plan, one, identity, arranged.balance_reason) for one in prepared.resolved]
     written = crew(write_bucket, jobs)
     return publish(
@@ -218,6 +248,7 @@ def _write(prepared: Prepared, workshop: Workshop, crew: Crew) -> Manifest:
             leakage=arranged.leakage,
         ),
         workshop.objects,
+        check=lambda manifest: check(Written(prepared.plan, manifest)),
     )
 
 
@@ -247,6 +278,19 @@ def _counts(
         rejected=dict(sorted(rejected.items())),
         mined=sum(read.mined for read in reads),
     )
+
+
+def _with_augmented(counts: Counts, augmented: Iterable[AugmentedBucket]) -> Counts:
+    train = Counter(counts.examples[TRAIN])
+    dropped: Counter[str] = Counter()
+    added = 0
+    for one in augmented:
+        train.update(one.kinds)
+        dropped.update(one.dropped)
+        added += len(one.ids)
+    examples = counts.examples | {TRAIN: dict(sorted(train.items()))}
+    told = {"examples": examples, "augmented": added, "augmentation_dropped": dict(sorted(dropped.items()))}
+    return counts.model_copy(update=told)
 
 
 def _summary(agreement: Agreement) -> RatersAgreement:

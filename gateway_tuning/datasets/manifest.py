@@ -71,6 +71,8 @@ class Counts(BaseModel):
     agreement: RatersAgreement | None = None  # None: not measured
     rejected: dict[str, int] = {}
     mined: int = 0  # undeclared reformulations found
+    augmented: int = 0  # examples of the train split that are variants of others
+    augmentation_dropped: dict[str, int] = {}  # variants by the reason why they were left out
 
 
 class Manifest(BaseModel):

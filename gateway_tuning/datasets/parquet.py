@@ -62,7 +62,9 @@ def encode(examples: Sequence[Example]) -> bytes:
     columns = {name: [getattr(example, name) for example in examples] for name in SCHEMA.names}
     columns["messages"] = [[_plain(turn) for turn in example.messages] for example in examples]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pydict(columns, schema=SCHEMA), sink, compression="zstd", compression_level=3)
+    pq.write_table(
+        pa.Table.from_pydict(columns, schema=SCHEMA), sink, compression="zstd", compression_level=3
+    )
     return sink.getvalue()
 
 
@@ -78,7 +80,12 @@ def decode(data: bytes) -> list[Example]:
 
 def _plain(turn: Turn) -> dict[str, Any]:
     calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in turn.tool_calls]
-    return {"role": turn.role, "content": turn.content, "tool_calls": calls, "tool_call_id": turn.tool_call_id}
+    return {
+        "role": turn.role,
+        "content": turn.content,
+        "tool_calls": calls,
+        "tool_call_id": turn.tool_call_id,
+    }
 
 
 def _example(row: dict[str, Any]) -> Example:

@@ -1,7 +1,7 @@
 """Datasets as they lie on object storage: written once, found by their manifest, never half there."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 
 from gateway_tuning.datasets import parquet, splits
@@ -62,12 +62,18 @@ def write_dataset(
     )
 
 
-def publish(manifest: Manifest, store: ObjectStore) -> Manifest:
-    """Write the exports from the parts, then the manifest. Until then the dataset does not exist."""
+def publish(
+    manifest: Manifest, store: ObjectStore, *, check: Callable[[Manifest], None] = lambda _manifest: None
+) -> Manifest:
+    """Write the exports from the parts, then the manifest. Until then the dataset does not exist.
+
+    `check` sees all that is written before the manifest is, and raises where it must not be.
+    """
     exports = tuple(
         _write_export(store, manifest, name, split) for name in WRITERS for split in splits.SPLITS
     )
     whole = manifest.model_copy(update={"exports": exports})
+    check(whole)
     store.write_new(layout.dataset_manifest(whole.dataset_id), whole.encode())
     return whole
 

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway_tuning.anonymization.policy import AnonymizationPolicy
+from gateway_tuning.datasets.augmentation.policy import AugmentationPolicy
 from gateway_tuning.datasets.quality.policy import QualityPolicy
 from gateway_tuning.datasets.reformulations import MiningPolicy
 from gateway_tuning.feedback.record import FeedbackType
@@ -54,6 +55,9 @@ class DatasetRecipe(BaseModel):
     )
     mining: MiningPolicy = Field(
         MiningPolicy(), description="When two questions of a user are taken for one in other words"
+    )
+    augmentation: AugmentationPolicy = Field(
+        AugmentationPolicy(), description="What is added to the train split, and by whom; nothing by default"
     )
     trust: TrustPolicy = Field(
         TrustPolicy(), description="Caps on anybody's weight, and what counts as a burst"

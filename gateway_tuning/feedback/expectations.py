@@ -4,18 +4,17 @@ Single records are judged by `validation`. A batch that fails is imported all th
 and shown, and it is for the flow to stop.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from gateway_tuning.errors import missing_extra
+from gateway_tuning.expectations.expectation import Expectation, verdict
+from gateway_tuning.expectations.validation import validate
 from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType
 from gateway_tuning.feedback.validation import CLOCK_SKEW, EARLIEST, MAX_TEXT_LENGTH
 
 MIN_USABLE_SHARE = 0.9  # of all rows; below, the mapping or the export is at fault
-Severity = Literal["critical", "warning"]
 
 
 class Measures(NamedTuple):
@@ -29,15 +28,6 @@ class Measures(NamedTuple):
     prompt_digest: bytes
     user_id: str | None
     timestamp: datetime
-
-
-class Expectation(NamedTuple):
-    """An expectation of Great Expectations by its class name, in words of ours."""
-
-    name: str
-    severity: Severity
-    kind: str
-    arguments: dict[str, Any]
 
 
 def measure(record: FeedbackRecord) -> Measures:
@@ -151,75 +141,16 @@ def check_measures(
     Raises:
         MissingExtraError: great-expectations is not installed.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read at its import: nothing goes out
-    try:
-        import great_expectations as gx
-    except ImportError as error:
-        raise missing_extra("great-expectations", "quality") from error
     import pandas as pd
 
     frame = pd.DataFrame(measures, columns=list(Measures._fields))
     frame["satisfaction_score"] = frame["satisfaction_score"].astype(float)
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
     intake = pd.DataFrame({"usable": [True] * len(measures) + [False] * quarantined_count})
-    context = gx.get_context(mode="ephemeral", project_config=_quiet_config())
-    results = [
-        *_validate(context, frame, suite(now, max_text_length)),
-        *_validate(context, intake, (USABLE,)),
-    ]
-    failed = [result["severity"] for result in results if not result["success"]]
+    outcomes = [*validate(frame, suite(now, max_text_length)), *validate(intake, (USABLE,))]
     return {
-        "success": "critical" not in failed,
-        "warnings": failed.count("warning"),
+        **verdict(outcomes),
         "records": len(measures),
         "quarantined": quarantined_count,
-        "expectations": results,
-    }
-
-
-def _quiet_config() -> Any:
-    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
-
-    return DataContextConfig(
-        analytics_enabled=False,
-        progress_bars={"globally": False},
-        store_backend_defaults=InMemoryStoreBackendDefaults(
-            init_temp_docs_sites=False
-        ),  # else a temporary folder stays
-    )
-
-
-def _validate(context: Any, frame: Any, expectations: Sequence[Expectation]) -> list[dict[str, Any]]:
-    import great_expectations as gx
-
-    source = context.data_sources.add_or_update_pandas("feedback")
-    asset = source.add_dataframe_asset(f"batch-{'-'.join(frame.columns)}")
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    suite_ = gx.ExpectationSuite(name=asset.name)
-    for expectation in expectations:
-        kind = getattr(gx.expectations, expectation.kind)
-        suite_.add_expectation(
-            kind(
-                **expectation.arguments,
-                severity=expectation.severity,
-                meta={"name": expectation.name},
-            )
-        )
-    found = batch.validate(suite_).to_json_dict()["results"]
-    by_name = {result["expectation_config"]["meta"]["name"]: result for result in found}
-    return [_result(expectation, by_name[expectation.name]) for expectation in expectations]
-
-
-def _result(expectation: Expectation, found: dict[str, Any]) -> dict[str, Any]:
-    details = found["result"]
-    observed = details.get("observed_value")
-    if (percent := details.get("unexpected_percent")) is not None:
-        observed = round(1 - percent / 100, 6)
-    return {
-        "name": expectation.name,
-        "column": expectation.arguments.get("column"),
-        "success": bool(found["success"]),
-        "observed": found["exception_info"].get("exception_message") or observed,
-        "unexpected_count": details.get("unexpected_count"),
-        "severity": expectation.severity,
+        "expectations": outcomes,
     }

@@ -64,6 +64,11 @@ def build_file(build_key: str, stage: str, number: int) -> str:
     return f"builds/{build_key[:32]}/{stage}-{number:06}.bin"
 
 
+def build_page(build_key: str) -> str:
+    """What was expected of a build and found; figures, so that it stays when the build has ended."""
+    return f"builds-docs/{build_key[:32]}/expectations.html"
+
+
 def model_file(version_id: str, name: str) -> str:
     return f"models/{version_id}/{name}"
 

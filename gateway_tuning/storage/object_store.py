@@ -1,14 +1,23 @@
-"""Object storage through fsspec: `file://`, `s3://`, `memory://` behave alike here."""
+"""Object storage: `file://`, `s3://`, `memory://` behave alike here."""
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import fsspec
 
 from gateway_tuning.errors import ConflictError, IntegrityError, NotFoundError
+from gateway_tuning.settings import Settings
+from gateway_tuning.storage.failures import UnsupportedRequestError, told
+from gateway_tuning.storage.local_files import PARTIAL, LocalFiles
+from gateway_tuning.storage.mapped_files import MappedFiles
+from gateway_tuning.storage.s3_connection import S3Connection
+from gateway_tuning.storage.s3_objects import S3Objects
+
+_STEP = 16 * 1024 * 1024  # bytes of a download that are held at a time
 
 
 def sha256_hex(data: bytes) -> str:
@@ -20,155 +29,176 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-class ObjectStore:
-    """Whole objects by key below one root URL.
+class Place(Protocol):
+    """Bytes by key. What is missing is FileNotFoundError; other faults are errors of this project."""
 
-    A write is visible whole or not at all: local files are written beside their place and renamed;
-    S3 commits an object when its upload ends.
+    def size(self, key: str) -> int | None: ...
+
+    def get(self, key: str, start: int = 0, end: int | None = None) -> bytes: ...
+
+    def put(self, key: str, chunks: Iterable[bytes], *, new: bool = False) -> None: ...
+
+    def keys(self, prefix: str) -> list[str]: ...
+
+    def remove(self, key: str) -> bool: ...
+
+    def sweep(self, prefix: str) -> int: ...
+
+
+class ObjectStore:
+    """Whole objects by key below one root URL. A write is visible whole or not at all.
+
+    Every method raises StorageUnavailableError when the storage does not answer, breaks off or is full, and
+    ConfigurationError when it refuses who asks or there is no such bucket.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, s3: S3Connection | None = None) -> None:
         self.url = url.rstrip("/")
-        self._fs: Any
-        self._root: str
-        self._fs, self._root = fsspec.core.url_to_fs(self.url)
-        self._local = "file" in (
-            self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
-        )
+        self._place = _place(self.url, s3 or S3Connection())
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "ObjectStore":
+        """Raises ConfigurationError when settings of S3 do not go together."""
+        return cls(settings.resolved_object_storage_url, S3Connection.from_settings(settings))
 
     def uri(self, key: str) -> str:
         return f"{self.url}/{key}"
 
     def exists(self, key: str) -> bool:
-        self._fs.invalidate_cache()  # another process may have written or deleted it
-        return bool(self._fs.exists(self._path(key)))
+        return self._place.size(key) is not None
 
     def read(self, key: str, *, sha256: str | None = None) -> bytes:
         """Raises NotFoundError, or IntegrityError when the bytes do not have the given checksum."""
-        try:
-            data: bytes = self._fs.cat_file(self._path(key))
-        except FileNotFoundError:
-            raise NotFoundError(f"No object {self.uri(key)}") from None
+        data = self._get(key)
         if sha256 is not None and sha256_hex(data) != sha256:
-            raise IntegrityError(
-                f"{self.uri(key)} does not match its recorded sha256; restore it or build it again"
-            )
+            raise self._damaged(key)
         return data
 
     def read_range(self, key: str, start: int, end: int) -> bytes:
-        """Bytes from `start` up to `end`. Raises NotFoundError."""
-        try:
-            data: bytes = self._fs.cat_file(self._path(key), start=start, end=end)
-        except FileNotFoundError:
-            raise NotFoundError(f"No object {self.uri(key)}") from None
-        return data
+        """Bytes from `start` up to `end`, or to the end of the object. Raises NotFoundError."""
+        return self._get(key, start, end) if end > start else b""
 
     def write(self, key: str, data: bytes) -> str:
         """Write or replace, and return the sha256 of the data."""
-        path = self._path(key)
-        self._fs.makedirs(self._parent(path), exist_ok=True)
-        if self._local:
-            digest = sha256_hex(data)
-            partial = f"{path}.{digest[:12]}.partial"
-            self._fs.pipe_file(partial, data)
-            Path(partial).replace(path)
-            return digest
-        self._fs.pipe_file(path, data)
+        self._place.put(key, (data,))
         return sha256_hex(data)
 
     def write_stream(self, key: str, chunks: Iterable[bytes]) -> str:
-        """`write` for what is larger than memory: S3 takes it in parts and shows it when the last one came."""
+        """`write` for what is larger than memory; S3 takes it in parts. When `chunks` fails, nothing is left."""
         digest = hashlib.sha256()
-        path = self._path(key)
-        self._fs.makedirs(self._parent(path), exist_ok=True)
-        partial = Path(f"{path}.{secrets.token_hex(6)}.partial") if self._local else None
-        stream: Any = self._fs.open(path, "wb") if partial is None else partial.open("wb")
-        try:
+
+        def hashed() -> Iterator[bytes]:
             for chunk in chunks:
                 digest.update(chunk)
-                stream.write(chunk)
-        except BaseException:
-            if partial is None:
-                stream.discard()  # closing it would show what came so far
-            else:
-                stream.close()
-                partial.unlink()
-            raise
-        stream.close()
-        if partial is not None:
-            partial.replace(path)
+                yield chunk
+
+        self._place.put(key, hashed())
         return digest.hexdigest()
 
     def write_new(self, key: str, data: bytes) -> str:
         """Write only where nothing is. The same bytes again are fine.
 
+        Where the server ignores conditions (`honours_conditions`) two writers at one moment may both be told
+        that theirs stands. What must be unique is therefore decided by the metadata store.
+
         Raises:
             ConflictError: other bytes stand there already.
         """
-        path = self._path(key)
-        self._fs.makedirs(self._parent(path), exist_ok=True)
-        try:
-            if self._local:
-                return self._link_new(path, data)
-            self._fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            if self.read(key) != data:
-                raise ConflictError(
-                    f"{self.uri(key)} exists with other content; nothing was written"
-                ) from None
+        if self.honours_conditions:
+            try:
+                self._place.put(key, (data,), new=True)
+            except FileExistsError:
+                self._require_same(key, data)
+            return sha256_hex(data)
+        if self.exists(key):
+            self._require_same(key, data)
+        else:
+            self._place.put(key, (data,))
+            self._require_same(key, data)  # another writer may have replaced it
         return sha256_hex(data)
 
+    @cached_property
+    def honours_conditions(self) -> bool:
+        """Whether the storage itself refuses a second writer. S3 is asked once, with an object that goes again."""
+        if not isinstance(self._place, S3Objects):
+            return True
+        probe = f"{secrets.token_hex(8)}{PARTIAL}"
+        try:
+            self._place.put(probe, (b"first",), new=True)
+            self._place.put(probe, (b"second",), new=True)
+        except FileExistsError:
+            return True
+        except UnsupportedRequestError:
+            return False
+        else:
+            return False
+        finally:
+            self._place.remove(probe)
+
     def list_keys(self, prefix: str) -> list[str]:
-        root = self._path(prefix)
-        self._fs.invalidate_cache()
-        if not self._fs.exists(root):
-            return []
-        start = len(self._path(""))
-        return sorted(str(path)[start:] for path in self._fs.find(root) if not str(path).endswith(".partial"))
+        """All below the folder `prefix`, or the object of that name, in order."""
+        return self._place.keys(prefix.rstrip("/"))
 
     def delete(self, key: str) -> bool:
-        """Whether something was there. An empty folder may stay."""
-        try:
-            self._fs.rm_file(self._path(key))
-        except FileNotFoundError:
-            return False
-        return True
+        """Whether something was there."""
+        return self._place.remove(key)
 
     def delete_partials(self, prefix: str) -> int:
-        """What killed writers left beside the places of their objects; a writer at work fails and is to try again."""
-        root = self._path(prefix)
-        self._fs.invalidate_cache()
-        if not self._fs.exists(root):
-            return 0
-        left = [str(path) for path in self._fs.find(root) if str(path).endswith(".partial")]
-        for path in left:
-            self._fs.rm_file(path)
-        return len(left)
+        """What killed writers left below `prefix`; a writer at work fails and is to try again."""
+        return self._place.sweep(prefix.rstrip("/"))
 
     def download(self, key: str, target: Path, *, sha256: str) -> Path:
-        """Copy to a local file; a copy with the right checksum is kept as it is."""
+        """Copy to a local file; a copy with the right checksum is kept as it is.
+
+        Raises:
+            NotFoundError: no such object.
+            IntegrityError: it does not have the checksum; the target is as it was.
+        """
         if target.exists() and file_sha256(target) == sha256:
             return target
-        data = self.read(key, sha256=sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        partial.write_bytes(data)
-        partial.replace(target)
-        return target
-
-    def _link_new(self, path: str, data: bytes) -> str:
-        # A hard link fails when the name exists and shows the whole file when it does not: open("x") shows half.
-        digest = sha256_hex(data)
-        partial = Path(f"{path}.{digest[:12]}.partial")
-        partial.write_bytes(data)
+        partial = target.with_name(f"{target.name}.{secrets.token_hex(6)}{PARTIAL}")
         try:
-            Path(path).hardlink_to(partial)
+            with told(str(target)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                digest = self._copy(key, partial)
+            if digest != sha256:
+                raise self._damaged(key)
+            with told(str(target)):
+                partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
-        return digest
+        return target
 
-    def _path(self, key: str) -> str:
-        return f"{self._root}/{key}"
+    def _copy(self, key: str, target: Path) -> str:
+        digest, start = hashlib.sha256(), 0
+        with target.open("wb") as stream:
+            while piece := self._get(key, start, start + _STEP):
+                digest.update(piece)
+                stream.write(piece)
+                start += len(piece)
+                if len(piece) < _STEP:
+                    break
+        return digest.hexdigest()
 
-    def _parent(self, path: str) -> str:
-        return path.rsplit("/", 1)[0]
+    def _get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        try:
+            return self._place.get(key, start, end)
+        except FileNotFoundError:
+            raise NotFoundError(f"No object {self.uri(key)}") from None
+
+    def _require_same(self, key: str, data: bytes) -> None:
+        if self._get(key) != data:
+            raise ConflictError(f"{self.uri(key)} exists with other content; nothing was written")
+
+    def _damaged(self, key: str) -> IntegrityError:
+        return IntegrityError(
+            f"{self.uri(key)} does not match its recorded sha256; restore it or build it again"
+        )
+
+
+def _place(url: str, s3: S3Connection) -> Place:
+    if url.startswith(("s3://", "s3a://")):
+        return S3Objects.at(url, s3)
+    fs, root = fsspec.core.url_to_fs(url)
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return LocalFiles(Path(root)) if "file" in protocols else MappedFiles(fs, root)

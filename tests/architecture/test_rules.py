@@ -52,6 +52,15 @@ PURE = [
     *(f"datasets/formats/{path.name}" for path in sorted((PACKAGE / "datasets" / "formats").glob("*.py"))),
     *(f"datasets/quality/{name}.py" for name in QUALITY),
     *(f"datasets/describing/{name}.py" for name in ("lengths", "topics", "charts", "settings")),
+    *(
+        f"datasets/augmentation/{name}.py"
+        for name in (
+            *("protocol", "protected", "draws", "keyboards", "edits", "noise", "policy", "reply", "held_out"),
+            "sharing",
+        )
+    ),
+    "datasets/inspection/suites.py",
+    "expectations/expectation.py",
     "datasets/draft.py",
     "datasets/record_texts.py",
     "datasets/reformulations.py",

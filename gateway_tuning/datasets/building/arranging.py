@@ -69,6 +69,11 @@ def arrange(workshop: Workshop, plan: Plan, resolved: Sequence[Resolved]) -> Arr
         verdict = np.where(stays == np.arange(len(stays)), KEPT, DUPLICATE).astype(np.int8)
         reason = _balance(keys, known, given, verdict, plan)
         kept = verdict == KEPT
+        if plan.recipe.augmentation.is_on:
+            held = np.unique(known.prompt[kept & (given.split != SPLITS.index(TRAIN))])
+            minima = asked.minima[np.searchsorted(asked.exact, held)]
+            away_from = {"exact": held, "minima": minima, "known": asked.exact}
+            workshop.objects.write(layout.build_file(plan.key, "held", 0), arrays.encode(away_from))
         nearest = _nearest(asked, known, keys, given, kept)
     leakage = _leakage(workshop, plan, resolved, given, kept, nearest)
     _leave(workshop, plan, resolved, keys, given, verdict, stays)

@@ -35,12 +35,16 @@ class ReadJob:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """`ranges` are those of the buckets in the object, and of the records' fates behind them."""
+    """`ranges` are those of the buckets in the object, and of the records' fates behind them.
+
+    `tried` records were given to the anonymizer.
+    """
 
     number: int
     ranges: tuple[tuple[int, int], ...]
     entities: dict[str, int]
     mined: int
+    tried: int
     failures: tuple[tuple[str, str], ...]  # id and reason
 
 
@@ -84,7 +88,7 @@ def read_and_anonymize(workshop: Workshop, job: ReadJob) -> Read:
         _route(buckets, read_mined(pair, clean, subject_of), None)
     data, ranges = joined([*map(pack, buckets), pack(rows)])
     workshop.objects.write(layout.build_file(plan.key, "read", job.block.number), data)
-    return Read(job.block.number, tuple(ranges), dict(entities), len(mined), tuple(failures))
+    return Read(job.block.number, tuple(ranges), dict(entities), len(mined), len(trusted), tuple(failures))
 
 
 def _route(buckets: Sequence[_Bucket], drafts: Sequence[Draft], ballot: Ballot | None) -> None:

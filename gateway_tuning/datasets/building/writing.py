@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gateway_tuning.datasets import parquet
 from gateway_tuning.datasets.building import arrays
 from gateway_tuning.datasets.building.arranging import BALANCE, DUPLICATE, DUPLICATES, KEPT
 from gateway_tuning.datasets.building.codec import draft_of, pack, unpack
@@ -22,7 +23,7 @@ from gateway_tuning.datasets.quality.deduplicate import NEAR_DUPLICATE
 from gateway_tuning.datasets.quality.filters import Reason
 from gateway_tuning.datasets.quality.rejected import Rejected, rejected
 from gateway_tuning.datasets.quality.shingles import hash64
-from gateway_tuning.datasets.splits import SPLITS, example
+from gateway_tuning.datasets.splits import SPLITS, TRAIN, example
 from gateway_tuning.datasets.statements import REASONS
 from gateway_tuning.storage import layout
 
@@ -52,7 +53,7 @@ def write_bucket(workshop: Workshop, job: WriteJob) -> tuple[list[Part], Part | 
     """A part for each split that the bucket has examples of, and one for its rejected examples."""
     by_split: dict[str, list[Example]] = {split: [] for split in SPLITS}
     out: list[Rejected] = []
-    for one, verdict, stays in _placed(workshop, job):
+    for one, verdict, stays in placed(workshop, job.plan, job.resolved):
         if verdict == KEPT:
             by_split[one.split].append(one)
         elif verdict == DUPLICATE:
@@ -63,6 +64,9 @@ def write_bucket(workshop: Workshop, job: WriteJob) -> tuple[list[Part], Part | 
             out.append(rejected(one, BALANCE, Reason(OVER_RATIO, job.balance_reason or OVER_RATIO)))
     for row, (stage, reason, by) in _segment(workshop, job.plan, job.resolved, 1):
         out.append(rejected(example(draft_of(row), 0, ""), stage, Reason(**reason), by=by))
+    if job.plan.recipe.augmentation.is_on:
+        added = layout.build_file(job.plan.key, "augmented", job.resolved.bucket)
+        by_split[TRAIN] += parquet.decode(workshop.objects.read(added))
     parts = [
         write_part(workshop.objects, job.dataset_id, split, found)
         for split, found in by_split.items()
@@ -104,11 +108,10 @@ def fates(workshop: Workshop, plan: Plan) -> Iterator[tuple[str, str | None, boo
         yield from unpack(workshop.objects.read(layout.build_file(plan.key, "fates", block.number)))
 
 
-def _placed(workshop: Workshop, job: WriteJob) -> Iterator[tuple[Example, int, str]]:
-    rows = _segment(workshop, job.plan, job.resolved, 0)
-    places = arrays.decode(
-        workshop.objects.read(layout.build_file(job.plan.key, "places", job.resolved.bucket))
-    )
+def placed(workshop: Workshop, plan: Plan, resolved: Resolved) -> Iterator[tuple[Example, int, str]]:
+    """Each draft that came through the filters, its verdict, and the example that stays in its place."""
+    rows = _segment(workshop, plan, resolved, 0)
+    places = arrays.decode(workshop.objects.read(layout.build_file(plan.key, "places", resolved.bucket)))
     columns = (places[name].tolist() for name in ("verdict", "split", "group", "stays"))
     for row, verdict, split, group, stays in zip(rows, *columns, strict=True):
         yield example(draft_of(row), group, SPLITS[split]), verdict, f"{stays:016x}"

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.datasets import build as building
+from gateway_tuning.datasets.augmentation.policy import AugmentationPolicy
 from gateway_tuning.datasets.building.workshop import Workshop, alone, processes, threads
 from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.datasets.published import read_all, read_rejected, read_split
@@ -50,6 +51,21 @@ WANTS = [
     "arrived without its manual",
     "smells of oil",
 ]
+
+QUESTIONS = (
+    "How long does the delivery to an island take in winter?",
+    "Which colours can I still get before the holidays begin?",
+    "Do you repair broken handles, or must I buy a new one?",
+    "Can somebody explain the guarantee that came with mine?",
+    "Where do I find spare screws for the lower shelf?",
+    "Is there a discount for schools and other public places?",
+    "What should I do when the lid no longer closes well?",
+    "Why was my last invoice higher than the offer you sent?",
+    "Would it survive a fall from the top of a ladder?",
+    "Who translated the manual, and can I have it in Welsh?",
+    "May I bring it back without the box that it came in?",
+    "When will the larger size be in your shop again?",
+)
 
 
 @dataclass
@@ -412,6 +428,37 @@ def test_the_chat_export_holds_every_demonstration_and_ends_with_the_preferred_a
         assert len(lines) == export.rows == demonstrations
         for line in lines:
             assert json.loads(line)["messages"][-1]["role"] == "assistant"
+
+
+def test_variants_are_added_to_the_train_split_alone_with_their_origin_and_counted(make_record, build):
+    policy = AugmentationPolicy(augmenters=({"name": "noise"},))
+    given = [
+        make_record(
+            f"f{i}",
+            user_id=f"u{i}",
+            prompt=f"{THINGS[i % 16]} {THINGS[i * 7 % 16]}: {question}",
+            response=f"{i}!",
+        )
+        for i, question in enumerate(QUESTIONS)
+    ]
+
+    made = build(given, DatasetRecipe(augmentation=policy))
+
+    added = [example for example in made.examples if example.augmented_from is not None]
+    originals = {example.id: example for example in made.examples if example.augmented_from is None}
+    assert len(added) == made.counts.augmented > 0
+    assert {example.split for example in added} == {"train"}
+    for one in added:
+        origin = originals[one.augmented_from]
+        assert (one.answer, one.subject_ids, one.group_id) == (
+            origin.answer,
+            origin.subject_ids,
+            origin.group_id,
+        )
+        assert one.prompt != origin.prompt
+    assert Counter(example.split for example in made.examples) == Counter(
+        {split: sum(kinds.values()) for split, kinds in made.counts.examples.items()}
+    )
 
 
 def test_nothing_to_build_of_is_an_empty_dataset(build):
