@@ -13,8 +13,8 @@ from gateway_tuning.api.pagination import Page, Paging
 from gateway_tuning.api.problems import responses
 from gateway_tuning.api.security import Caller, allow, api_router
 from gateway_tuning.api.services import CallServices, Services
-from gateway_tuning.datasets.published import read_manifest
 from gateway_tuning.datasets.manifest import Counts
+from gateway_tuning.datasets.published import read_manifest
 from gateway_tuning.errors import GatewayTuningError
 from gateway_tuning.feedback.shaping import short_reason
 from gateway_tuning.storage.paging import newest_first, owned_row
