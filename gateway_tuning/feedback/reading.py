@@ -271,7 +271,7 @@ def _text_of(value: Any) -> str:
 
 def nesting_defect(value: Any) -> str | None:
     """Why a parsed value cannot be used, None when it can: a key that stands twice, or too many levels."""
-    level: list[Any] = [value]
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         if any(isinstance(item, _RepeatedKey) for item in level):
             return "A key stands twice in one object"

@@ -17,7 +17,7 @@ from tests.s3 import new_bucket, unfinished_uploads
 
 ROOT = Path(__file__).parents[2]
 KEYS = ["a", "a/b", "äöü/Ω 漢字.bin", "with space/and+plus&more=%41.json", "deep/" * 12 + "end", "🙂"]
-RACES = 20
+RACES = 8
 
 
 @pytest.fixture(params=["file", "memory", "s3", "s3-folder"])

@@ -127,7 +127,7 @@ def total(site, s3_port):
     return len(proxy.seen)
 
 
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.97])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.97])
 def test_the_server_is_stopped_in_mid_build_and_started_again(site, proxy, remote, total, share):
     at = max(1, int(share * total))
     proxy.set_rule(lambda request: proxy.stop() if request.number == at else None)
@@ -176,7 +176,7 @@ def test_a_slow_server_gets_the_same_dataset(site, proxy, remote):
     assert_the_next_run_makes_the_same(site, remote)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
+@pytest.mark.parametrize("share", [0.1, 0.9])
 def test_a_server_that_stops_answering_is_given_up_and_the_next_run_goes_on(
     site, proxy, bucket, total, share
 ):
@@ -196,7 +196,7 @@ def test_faults_that_pass_are_not_noticed(site, proxy, remote, fault):
     assert_the_next_run_makes_the_same(site, remote)
 
 
-@pytest.mark.parametrize("share", [0.05, 0.6, 0.97])
+@pytest.mark.parametrize("share", [0.3, 0.97])
 @pytest.mark.parametrize("fault", [Fault(cut=True), Fault(status=500), Fault(status=503)])
 def test_faults_that_stay_end_the_build_and_the_next_run_makes_it(  # noqa: PLR0917 - fixtures
     site, proxy, remote, total, fault, share

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gateway_tuning.cycles.cycle import CycleOutcome
 from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.cycles.store import CycleStore
+from gateway_tuning.datasets.recipe import RECIPE_VERSION
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.feedback.store import FeedbackStore
@@ -159,7 +160,7 @@ def test_the_event_has_one_id_and_carries_the_plan_of_the_last_cycle(engine, sto
 
     assert (event.name, event.resource) == (EVENT, "gateway-tuning.model.assistant")
     assert event.payload["plan"]["recipe"]["max_records"] == 77
-    assert event.payload["plan"]["recipe"]["version"] == 2  # what is built today
+    assert event.payload["plan"]["recipe"]["version"] == RECIPE_VERSION  # what is built today
     assert (event.payload["tenant"], event.payload["watermark"]) == ("acme", 0)
     assert store.unannounced() == []
 
