@@ -1,6 +1,7 @@
 """The build end to end on real stores, with the real anonymizer."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
