@@ -101,7 +101,6 @@ def anonymizer() -> Anonymizer:
 
 @pytest.fixture
 def build(migrated_sqlite, tmp_path, anonymizer):
-    import shutil
 
     number = iter(range(100))
 
