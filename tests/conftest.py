@@ -56,15 +56,22 @@ def engine(request, tmp_path) -> sa.Engine:
     """An empty metadata store, on each database that it is made for."""
     if request.param == "sqlite":
         shutil.copyfile(request.getfixturevalue("migrated_sqlite"), tmp_path / "store.db")
-        url = f"sqlite:///{tmp_path / 'store.db'}"
-    else:
-        from tests.postgresql import new_database
+        engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+        yield engine
+        engine.dispose()
+        return
+    from tests.postgresql import emptied, new_database
 
-        migrated = request.getfixturevalue("migrated_postgresql")
-        url = new_database(request.getfixturevalue("postgresql_url"), copy_of=migrated)
+    migrated, spare = (
+        request.getfixturevalue("migrated_postgresql"),
+        request.getfixturevalue("spare_databases"),
+    )
+    url = spare.pop() if spare else new_database(request.getfixturevalue("postgresql_url"), copy_of=migrated)
     engine = open_database(url)
     yield engine
     engine.dispose()
+    if emptied(url, like=migrated):
+        spare.append(url)
 
 
 def give_key(engine: sa.Engine, tenant: str = "default") -> None:

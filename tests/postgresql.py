@@ -9,8 +9,10 @@ import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -83,6 +85,49 @@ def migrated_postgresql(postgresql_url):
     url = new_database(postgresql_url)
     open_database(url).dispose()
     return url
+
+
+_EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+SET session_replication_role = replica;  -- what is append-only for everybody else goes too
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+    FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+        PERFORM setval(name, 1, false);
+    END LOOP;
+END $$;
+"""
+
+
+@pytest.fixture(scope="session")
+def spare_databases():
+    """Those that a test has left and that are empty again: making one anew takes most of a test's time."""
+    return []
+
+
+_SCHEMA = """
+SELECT md5(string_agg(part, ',' ORDER BY part)) FROM (
+    SELECT format('%s %s %s', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger
+    UNION ALL SELECT format('%s %s', oid::regclass, relkind) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s %s', attrelid::regclass, attname, atttypid) FROM pg_attribute
+        WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+) AS parts (part)
+"""
+
+
+def emptied(url, like):
+    """Takes all rows and whoever is still connected out of a database; whether its schema is that of the other."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(_EMPTY)
+        return connection.execute(_SCHEMA).fetchone() == _schema(like)
+
+
+@lru_cache
+def _schema(url):
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        return connection.execute(_SCHEMA).fetchone()
 
 
 def new_database(url, *, copy_of=None):
