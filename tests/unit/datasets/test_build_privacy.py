@@ -54,7 +54,8 @@ planted = st.one_of(
     ),
     st.tuples(st.just("password: {}"), st.tuples(letters, digits).map(lambda p: f"{p[0]}-{p[1]}X!")),
     st.tuples(
-        st.just("my SSN is {}"), digits.map(lambda d: f"5{d[:1]}1-{int(d[1:2]) + 11}-{int(d[2:6]) + 1000}")
+        st.just("my SSN is {}"),
+        digits.map(lambda d: f"5{d[:1]}1-{int(d[1:2]) + 11}-{int(d[2:6]) % 9000 + 1000}"),
     ),
 )
 place = st.sampled_from(
