@@ -57,6 +57,14 @@ class StoreBusyError(GatewayTuningError, RuntimeError):
     """The metadata store is locked, gone or behind; trying again helps."""
 
 
+class StorageUnavailableError(StoreBusyError):
+    """Object storage did not answer, broke off or is full; trying again helps once it is back."""
+
+
+class UnsupportedRequestError(ConfigurationError):
+    """The storage server does not know this kind of request."""
+
+
 class OrchestratorError(GatewayTuningError, RuntimeError):
     """Whatever runs the flows did not answer or refused; trying again may help."""
 

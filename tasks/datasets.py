@@ -79,7 +79,9 @@ def _build(request: Request, inspection: Inspection) -> str:
         sweep(workshop, request.key)
         raise
     except NotFoundError as error:
-        raise ErasedError(f"An erasure swept what lay between the stages of the build ({error})") from error
+        raise ErasedError(
+            f"What lay between the stages of the build is gone, as after an erasure ({error}); build it again"
+        ) from error
     dataset_id = rt.datasets.add(
         request.key,
         built.manifest,

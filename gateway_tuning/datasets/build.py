@@ -4,8 +4,7 @@ Each stage is a set of jobs that anybody may do (`building.workshop`); between t
 record. What lies between stages is anonymized, and goes when the build has ended.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,6 +13,7 @@ from gateway_tuning.datasets import evaluation_registry, parquet
 from gateway_tuning.datasets.building.arranging import Arranged, arrange
 from gateway_tuning.datasets.building.assessing import AssessJob, assess_block, cap
 from gateway_tuning.datasets.building.augmenting import AugmentedBucket, AugmentJob, augment_bucket, digest
+from gateway_tuning.datasets.building.counting import count
 from gateway_tuning.datasets.building.evidence import Check, Examples, Statements, Written
 from gateway_tuning.datasets.building.plan import Plan
 from gateway_tuning.datasets.building.reading import Read, ReadJob, read_and_anonymize
@@ -27,14 +27,13 @@ from gateway_tuning.datasets.building.writing import (
     tally_block,
     write_bucket,
 )
-from gateway_tuning.datasets.manifest import Counts, Manifest, RatersAgreement, dataset_id
+from gateway_tuning.datasets.manifest import Counts, Manifest, dataset_id
 from gateway_tuning.datasets.published import publish, read_manifest
+from gateway_tuning.datasets.quality.contamination import SetReport, report
 from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
-from gateway_tuning.datasets.splits import TRAIN
 from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.feedback.blocks import extent, users_of
 from gateway_tuning.feedback.quarantine import QuarantineEntry
-from gateway_tuning.feedback.votes import Agreement, joined
 from gateway_tuning.storage import layout
 
 
@@ -157,14 +156,18 @@ def prepare(
     if plan.recipe.augmentation.is_on:
         augmented = crew(augment_bucket, [AugmentJob(plan, one) for one in resolved])
         on_stage(f"{sum(len(one.ids) for one in augmented)} examples augmented")
-    tallies: list[Tally] = crew(tally_block, [TallyJob(plan, read, tuple(resolved)) for read in reads])
+    tallies: list[Tally] = crew(
+        tally_block, [TallyJob(plan, read, tuple(resolved), arranged.balance_reason) for read in reads]
+    )
     return Prepared(
         request=request,
         plan=plan,
         resolved=tuple(resolved),
         arranged=arranged,
         digest=digest(arranged.digest, augmented),
-        counts=_with_augmented(_counts(plan, reads, resolved, arranged, tallies), augmented),
+        counts=count(
+            plan, reads, resolved, arranged, tallies, augmented, _contamination(workshop, plan, resolved)
+        ),
         bursts=tuple(burst for one in assessed for burst in one.bursts),
         failures=tuple(failure for read in reads for failure in read.failures),
     )
@@ -220,10 +223,11 @@ def _plan(request: Request, workshop: Workshop) -> Plan:
 
 def _write(prepared: Prepared, workshop: Workshop, crew: Crew, check: Check) -> Manifest:
     request, arranged = prepared.request, prepared.arranged
+    recipe = _stored(request, workshop)
     identity = dataset_id(
         prepared.digest,
         tenant=request.tenant,
-        recipe=request.recipe,
+        recipe=recipe,
         anonymizer=request.anonymizer,
         counts=prepared.counts,
     )
@@ -239,7 +243,7 @@ def _write(prepared: Prepared, workshop: Workshop, crew: Crew, check: Check) -> 
             layout_version=layout.LAYOUT_VERSION,
             schema_version=parquet.SCHEMA_VERSION,
             tenant=request.tenant,
-            recipe=request.recipe,
+            recipe=recipe,
             anonymizer=request.anonymizer,
             counts=prepared.counts,
             parts=tuple(part for parts, _ in written for part in parts),
@@ -252,57 +256,20 @@ def _write(prepared: Prepared, workshop: Workshop, crew: Crew, check: Check) -> 
     )
 
 
-def _counts(
-    plan: Plan, reads: list[Read], resolved: list[Resolved], arranged: Arranged, tallies: list[Tally]
-) -> Counts:
-    entities: Counter[str] = Counter()
-    left_out = Counter(
-        {"outside_recipe": plan.records - plan.wanted, "over_max_records": plan.wanted - plan.taken}
-    )
-    rejected = Counter(arranged.rejected)
-    for read in reads:
-        entities.update(read.entities)
-    for tally in tallies:
-        left_out.update(tally.left_out)
-    for one in resolved:
-        rejected.update(one.rejected)
-    return Counts(
-        records=plan.records,
-        used=sum(tally.used for tally in tallies),
-        left_out={reason: count for reason, count in sorted(left_out.items()) if count},
-        examples=arranged.examples,
-        entities=dict(sorted(entities.items())),
-        groups=arranged.groups,
-        shared_groups=arranged.leakage.shared_groups,
-        agreement=_summary(joined(one.agreement for one in resolved)),
-        rejected=dict(sorted(rejected.items())),
-        mined=sum(read.mined for read in reads),
-    )
+def _contamination(workshop: Workshop, plan: Plan, resolved: Sequence[Resolved]) -> tuple[SetReport, ...]:
+    sets = [evaluation_registry.load(workshop.objects, name) for name in plan.recipe.evaluation_sets]
+    return report((hit for one in resolved for hit in one.hits), sets)
 
 
-def _with_augmented(counts: Counts, augmented: Iterable[AugmentedBucket]) -> Counts:
-    train = Counter(counts.examples[TRAIN])
-    dropped: Counter[str] = Counter()
-    added = 0
-    for one in augmented:
-        train.update(one.kinds)
-        dropped.update(one.dropped)
-        added += len(one.ids)
-    examples = counts.examples | {TRAIN: dict(sorted(train.items()))}
-    told = {"examples": examples, "augmented": added, "augmentation_dropped": dict(sorted(dropped.items()))}
-    return counts.model_copy(update=told)
-
-
-def _summary(agreement: Agreement) -> RatersAgreement:
-    """Rounded, so that the dataset's id does not hang on a last bit."""
-    raters = agreement.by_rater.values()
-    return RatersAgreement(
-        answers=len(agreement.by_answer),
-        share=None if agreement.share is None else round(agreement.share, 4),
-        alpha=None if agreement.alpha is None else round(agreement.alpha, 4),
-        raters=len(raters),
-        mostly_alone=sum(2 * rater.agreed < rater.compared for rater in raters),
-    )
+def _stored(request: Request, workshop: Workshop) -> DatasetRecipe:
+    """The recipe as the manifest has it: words that are always or never masked may be somebody's name."""
+    hide = workshop.feedback.subject_of(request.tenant, now=request.now)
+    policy = request.recipe.anonymization
+    hidden = {
+        "deny": tuple(word.model_copy(update={"text": hide(f"word\x1f{word.text}")}) for word in policy.deny),
+        "allow": tuple(str(hide(f"word\x1f{word}")) for word in policy.allow),
+    }
+    return request.recipe.model_copy(update={"anonymization": policy.model_copy(update=hidden)})
 
 
 def _set_aside(

@@ -56,6 +56,21 @@ class Leakage(BaseModel):
     train_example: str | None = None
 
 
+class Contamination(BaseModel):
+    """What of a registered evaluation set was found in examples, which were kept out for it.
+
+    `examples` counts them by how they were found; `largest_share` is None where none was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evaluation_set: str  # name@version
+    texts: int
+    texts_hit: int
+    examples: dict[str, int]
+    largest_share: float | None
+
+
 class Counts(BaseModel):
     """`records` = `used` + all of `left_out`. `rejected` counts examples by reason, `left_out` records."""
 
@@ -71,6 +86,7 @@ class Counts(BaseModel):
     agreement: RatersAgreement | None = None  # None: not measured
     rejected: dict[str, int] = {}
     mined: int = 0  # undeclared reformulations found
+    contamination: tuple[Contamination, ...] = ()
     augmented: int = 0  # examples of the train split that are variants of others
     augmentation_dropped: dict[str, int] = {}  # variants by the reason why they were left out
 

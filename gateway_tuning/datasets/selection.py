@@ -9,14 +9,13 @@
 What raters say of one answer is resolved by `feedback.votes`: the outvoted speak for nothing, and a tie is no label.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway_tuning.datasets.draft import Context, Draft, Source, joined
 from gateway_tuning.datasets.example import ExampleKind
-from gateway_tuning.datasets.statements import REASONS, Ballot, Said
-from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.datasets.statements import REASONS, Ballot
 from gateway_tuning.feedback.votes import Verdict, Vote, resolve
 
 OUTVOTED, TIED, SUPERSEDED = "outvoted", "conflicting_ratings", "superseded_vote"
@@ -77,10 +76,21 @@ def select(
     )
 
 
-def choice(said: Said, lost: tuple[str, str] | None, *, is_used: bool) -> Choice:
-    if lost is not None:
-        return Choice(is_used, lost[0], f"{lost[1]}; its correction is used" if is_used else lost[1])
-    return Choice(is_used, said.code, None if is_used else REASONS[said.code])
+def decide(
+    code: str, *, is_used: bool, lost_vote: tuple[str, str] | None, rejection: tuple[str, str] | None
+) -> Choice:
+    """What became of a record, from everything that was decided on it.
+
+    Args:
+        code: of its statement, see `statements.REASONS`.
+        is_used: whether an example of the dataset is made of it.
+        lost_vote: code and reason, where its vote decides nothing.
+        rejection: code and reason, where an example made of it was kept out.
+    """
+    if is_used:
+        return Choice(True, code, None if lost_vote is None else f"{lost_vote[1]}; its correction is used")
+    told = lost_vote or rejection or (code, REASONS[code])
+    return Choice(False, *told)
 
 
 def _rate(context: Context, answer: str, given: Sequence[Ballot]) -> _Rated:
@@ -134,14 +144,3 @@ def _rival_pairs(rivals: dict[str, float], min_gap: float) -> list[tuple[str, st
     return [
         (better, worse) for _, better, worse in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
     ]
-
-
-def newest(records: Sequence[FeedbackRecord], limit: int) -> list[FeedbackRecord]:
-    """At most `limit` records, the newest by event time; ties go by id, so that the choice is repeatable."""
-    ordered = sorted(records, key=lambda record: (record.timestamp, record.tenant, record.id))
-    return ordered[max(0, len(ordered) - limit) :]
-
-
-def left_out(choices: Iterable[Choice]) -> dict[str, int]:
-    codes = Counter(choice.code for choice in choices if not choice.is_used)
-    return dict(sorted(codes.items()))

@@ -3,9 +3,12 @@
 Every decision has a code that is counted and a reason that explains it without quoting anybody.
 """
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gateway_tuning.feedback.bursts import Burst, Statement, find_bursts
 from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType
@@ -117,24 +120,48 @@ def _cap(
     records: Sequence[FeedbackRecord], key: Callable[[FeedbackRecord], Hashable], share: float, floor: int
 ) -> tuple[list[FeedbackRecord], list[tuple[FeedbackRecord, str]]]:
     """The newest of each key: records in order of time, kept and over the cap."""
-    limit = limit_of(Counter(map(key, records)), share, floor)
+    numbers: dict[Hashable, int] = {}
+    keys = np.array([numbers.setdefault(key(record), len(numbers)) for record in records], np.uint64)
+    places = np.arange(len(records))
+    limit, oldest = cut(keys, places, places, share=share, floor=floor)
     kept, over = list[FeedbackRecord](), list[tuple[FeedbackRecord, str]]()
-    taken: Counter[Hashable] = Counter()
-    for record in reversed(records):
-        taken[key(record)] += 1
-        if taken[key(record)] <= limit:
-            kept.append(record)
+    for place, (own, record) in enumerate(zip(keys.tolist(), records, strict=True)):
+        if place < oldest.get(own, (0, 0))[0]:
+            over.append((record, older_than(limit)))
         else:
-            over.append((record, f"older than the {limit} newest records that"))
-    return kept[::-1], over
+            kept.append(record)
+    return kept, over
 
 
-def limit_of(counts: Counter[Hashable], share: float, floor: int) -> int:
-    """The largest number a key so that it is within the share of all that are kept under it, or the floor."""
-    kept = counts.total()
+def older_than(limit: int) -> str:
+    return f"older than the {limit} newest records that"
+
+
+def cut(
+    keys: NDArray[np.uint64], times: NDArray[Any], ties: NDArray[Any], *, share: float, floor: int
+) -> tuple[int, dict[int, tuple[int, int]]]:
+    """The most records that a key may have, and (time, tie) of the oldest within it for each key that has more.
+
+    The limit is the largest within the share of all that are kept under it, or the floor.
+
+    Args:
+        keys: whose each record is.
+        times: by which the newest are told.
+        ties: tell records of one time apart.
+        share: of all that are kept.
+        floor: records that any key may have.
+    """
+    known, counts = np.unique(keys, return_counts=True)
+    kept = len(keys)
     while True:
         limit = max(floor, int(share * kept))
-        under = sum(min(count, limit) for count in counts.values())
+        under = int(np.minimum(counts, limit).sum())
         if under == kept:
-            return limit
+            break
         kept = under
+    oldest = {}
+    for key in known[counts > limit]:
+        own = np.flatnonzero(keys == key)
+        first = own[np.lexsort((ties[own], times[own]))][-limit]
+        oldest[int(key)] = (int(times[first]), int(ties[first]))
+    return limit, oldest

@@ -4,16 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway_tuning.errors import ConfigurationError, GatewayTuningError, StoreBusyError
-
-
-class StorageUnavailableError(StoreBusyError):
-    """Object storage did not answer, broke off or is full; trying again helps once it is back."""
-
-
-class UnsupportedRequestError(ConfigurationError):
-    """The storage server does not know this kind of request."""
-
+from gateway_tuning.errors import ConfigurationError, GatewayTuningError, StorageUnavailableError
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import fsspec
 
-from gateway_tuning.errors import ConflictError, IntegrityError, NotFoundError
+from gateway_tuning.errors import ConflictError, IntegrityError, NotFoundError, UnsupportedRequestError
 from gateway_tuning.settings import Settings
-from gateway_tuning.storage.failures import UnsupportedRequestError, told
+from gateway_tuning.storage.failures import told
 from gateway_tuning.storage.local_files import PARTIAL, LocalFiles
 from gateway_tuning.storage.mapped_files import MappedFiles
 from gateway_tuning.storage.s3_connection import S3Connection

@@ -2,8 +2,12 @@
 
 import errno
 
-from gateway_tuning.errors import ConfigurationError, GatewayTuningError
-from gateway_tuning.storage.failures import StorageUnavailableError, UnsupportedRequestError
+from gateway_tuning.errors import (
+    ConfigurationError,
+    GatewayTuningError,
+    StorageUnavailableError,
+    UnsupportedRequestError,
+)
 
 _SETTINGS = {
     "InvalidRegionError",

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from gateway_tuning.errors import GatewayTuningError, missing_extra
+from gateway_tuning.errors import GatewayTuningError, UnsupportedRequestError, missing_extra
 from gateway_tuning.storage import s3_failures
-from gateway_tuning.storage.failures import UnsupportedRequestError
 from gateway_tuning.storage.local_files import PARTIAL
 from gateway_tuning.storage.s3_connection import S3Connection
 

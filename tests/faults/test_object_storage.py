@@ -18,10 +18,9 @@ from gateway_tuning.datasets import build as building
 from gateway_tuning.datasets.building.workshop import Workshop, alone
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.recipe import DatasetRecipe
-from gateway_tuning.errors import GatewayTuningError, IntegrityError
+from gateway_tuning.errors import GatewayTuningError, IntegrityError, StorageUnavailableError
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.storage.database import open_database
-from gateway_tuning.storage.failures import StorageUnavailableError
 from gateway_tuning.storage.object_store import ObjectStore
 from tests.conftest import NOW
 from tests.s3 import Fault, Proxy, new_bucket, reach, running_s3

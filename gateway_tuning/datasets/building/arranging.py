@@ -20,7 +20,7 @@ from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.draft import Draft
 from gateway_tuning.datasets.manifest import Leakage
 from gateway_tuning.datasets.quality.balance import OVER_RATIO, balance
-from gateway_tuning.datasets.quality.deduplicate import NEAR_DUPLICATE
+from gateway_tuning.datasets.quality.deduplicate import NEAR_DUPLICATE, best_of_equals
 from gateway_tuning.datasets.quality.near_duplicates import PROMPT_THRESHOLD, clusters, most_similar
 from gateway_tuning.datasets.quality.shingles import Hashes, Indexes, jaccard, shingle_sets
 from gateway_tuning.datasets.quality.signatures import PERMUTATIONS, Signatures
@@ -63,8 +63,11 @@ def arrange(workshop: Workshop, plan: Plan, resolved: Sequence[Resolved]) -> Arr
         )
         said = _signatures(workshop, plan, resolved, "said", Path(folder))
         alike = clusters(said, threshold=plan.recipe.quality.near_duplicate_threshold)
-        stays = _stays(
-            keys, known, *(_looked_up(said, alike, of) for of in (known.context, known.answer, known.rival))
+        texts = (_looked_up(said, alike, of) for of in (known.context, known.answer, known.rival))
+        stays = best_of_equals(
+            same=(known.kind, known.label, *texts),
+            rank=(known.corrected, known.raters, known.newest),
+            ids=keys.ids,
         )
         verdict = np.where(stays == np.arange(len(stays)), KEPT, DUPLICATE).astype(np.int8)
         reason = _balance(keys, known, given, verdict, plan)
@@ -76,13 +79,14 @@ def arrange(workshop: Workshop, plan: Plan, resolved: Sequence[Resolved]) -> Arr
             workshop.objects.write(layout.build_file(plan.key, "held", 0), arrays.encode(away_from))
         nearest = _nearest(asked, known, keys, given, kept)
     leakage = _leakage(workshop, plan, resolved, given, kept, nearest)
-    _leave(workshop, plan, resolved, keys, given, verdict, stays)
+    _leave(workshop, plan, resolved, keys, known, given, verdict, stays)
     lost = np.isin(known.source_draft, np.flatnonzero(~kept))
     table = {
         "used": np.unique(known.source_key[~lost]),
         "lost": known.source_key[lost],
         "verdict": verdict[known.source_draft[lost]],
         "stays": keys.ids[stays[known.source_draft[lost]]],
+        "stays_end": known.id_end[stays[known.source_draft[lost]]],
     }
     workshop.objects.write(layout.build_file(plan.key, "used", 0), arrays.encode(table))
     return Arranged(
@@ -127,21 +131,6 @@ def _looked_up(signatures: Signatures, values: Hashes, hashes: Hashes) -> Hashes
     place = np.searchsorted(signatures.exact, hashes)
     found = values[np.minimum(place, len(values) - 1)]
     return np.where(hashes == 0, np.uint64(0), found)
-
-
-def _stays(keys: GroupKeys, known: Traits, context: Hashes, answer: Hashes, rival: Hashes) -> Indexes:
-    """By draft the one of those that say the same that stays: the best rated, then the one of the smallest id."""
-    same = (known.kind, known.label, context, answer, rival)
-    best = (keys.ids, -known.newest, -known.raters, ~known.corrected)
-    order = np.lexsort((*best, *same))
-    changed = np.zeros(len(order), bool)
-    for column in same:
-        ordered = column[order]
-        changed[1:] |= ordered[1:] != ordered[:-1]
-    first = order[np.flatnonzero(np.r_[True, changed[1:]])] if len(order) else order
-    stays = np.empty(len(order), np.int64)
-    stays[order] = first[np.cumsum(changed)]
-    return stays
 
 
 def _balance(
@@ -210,6 +199,7 @@ def _leave(  # noqa: PLR0917 - all of them are left
     plan: Plan,
     resolved: Sequence[Resolved],
     keys: GroupKeys,
+    known: Traits,
     given: Assignment,
     verdict: NDArray[np.int8],
     stays: Indexes,
@@ -222,6 +212,7 @@ def _leave(  # noqa: PLR0917 - all of them are left
             "split": given.split[own],
             "group": given.group[own],
             "stays": keys.ids[stays[own]],
+            "stays_end": known.id_end[stays[own]],
         }
         workshop.objects.write(layout.build_file(plan.key, "places", one.bucket), arrays.encode(table))
         start += one.kept

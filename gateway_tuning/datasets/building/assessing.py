@@ -1,6 +1,5 @@
 """First stage: bursts within each block are found, and then, over all blocks, who says more than the cap allows."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.quality.shingles import Hashes, hash64
 from gateway_tuning.feedback.blocks import Block, read_block
 from gateway_tuning.feedback.record import FeedbackRecord
-from gateway_tuning.feedback.trust import OVER_USER_CAP, account, in_bursts, limit_of
+from gateway_tuning.feedback.trust import OVER_USER_CAP, account, cut, in_bursts, older_than
 from gateway_tuning.feedback.trust_policy import TrustPolicy
 
 
@@ -46,7 +45,7 @@ class Cap:
 
     @property
     def reason(self) -> str:
-        return f"older than the {self.limit} newest records that a user may give"
+        return f"{older_than(self.limit)} a user may give"
 
 
 CODE = OVER_USER_CAP
@@ -70,16 +69,7 @@ def cap(assessed: Sequence[Assessed], policy: TrustPolicy) -> Cap:
     accounts = np.concatenate([np.empty(0, np.uint64), *(one.accounts for one in assessed)])
     times = np.concatenate([np.empty(0, np.int64), *(one.times for one in assessed)])
     ids = np.concatenate([np.empty(0, np.uint64), *(one.ids for one in assessed)])
-    known, counts = np.unique(accounts, return_counts=True)
-    limit = limit_of(
-        Counter(dict(enumerate(counts.tolist()))), policy.max_user_share, policy.min_records_a_user
-    )
-    cuts = {}
-    for number in known[counts > limit]:
-        own = np.flatnonzero(accounts == number)
-        newest = own[np.lexsort((ids[own], times[own]))][-limit:]
-        cuts[int(number)] = (int(times[newest[0]]), int(ids[newest[0]]))
-    return Cap(limit, cuts)
+    return Cap(*cut(accounts, times, ids, share=policy.max_user_share, floor=policy.min_records_a_user))
 
 
 def _place(record: FeedbackRecord) -> tuple[int, int]:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway_tuning.datasets import evaluation_registry
 from gateway_tuning.datasets.building import arrays
 from gateway_tuning.datasets.building.codec import ballot_of, draft_of, joined, pack, unpack
 from gateway_tuning.datasets.building.plan import Plan
 from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.draft import Draft
 from gateway_tuning.datasets.example import ExampleKind
-from gateway_tuning.datasets.quality import contamination, evaluation_sets
+from gateway_tuning.datasets.quality import contamination
 from gateway_tuning.datasets.quality.filters import Reason, filter_samples
 from gateway_tuning.datasets.quality.sample import Sample, conversation, sample_of
 from gateway_tuning.datasets.quality.shingles import Hashes, Indexes, hash64
@@ -44,14 +45,14 @@ class ResolveJob:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """`ranges` are those of the kept drafts, the rejected ones and the lost records in the bucket's object."""
+    """`ranges` in the bucket's object: kept drafts, rejected ones, lost votes, and records behind rejected drafts."""
 
     bucket: int
     kept: int
     ranges: tuple[tuple[int, int], ...]
     agreement: Agreement
     rejected: dict[str, int]  # by code
-    contamination: tuple[contamination.SetReport, ...]
+    hits: tuple[contamination.Hit, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +62,7 @@ class Traits:
     `source_key` has the records behind draft `source_draft`.
     """
 
+    id_end: NDArray[np.uint32]  # what `GroupKeys.ids` lacks of the id
     kind: NDArray[np.int8]  # indexes KINDS
     label: NDArray[np.int8]  # 1 desirable, 0 not, -1 no label
     prompt: Hashes
@@ -90,17 +92,16 @@ def resolve_bucket(workshop: Workshop, job: ResolveJob) -> Resolved:
     )
     samples = [sample_of(draft) for draft in selection.drafts]
     filtered = filter_samples(samples, recipe.quality, workshop.language_of)
-    sets = [
-        evaluation_sets.decode(workshop.objects.read(layout.evaluation_set(name)))
-        for name in recipe.evaluation_sets
-    ]
+    sets = [evaluation_registry.load(workshop.objects, name) for name in recipe.evaluation_sets]
     hits = contamination.hits(filtered.kept, sets, recipe.quality)
     refused: dict[str, Refused] = {sample.id: (FILTERS, reason, None) for sample, reason in filtered.rejected}
     refused |= {hit.example_id: (CONTAMINATION, hit.reason, hit.evaluation_set) for hit in hits}
     kept = [draft for draft in selection.drafts if draft.id not in refused]
     rejected = [(draft, refused[draft.id]) for draft in selection.drafts if draft.id in refused]
-    lost = {source.key: (why[1].code, why[1].text) for draft, why in rejected for source in draft.sources}
-    data, ranges = joined(map(pack, (kept, rejected, lost | selection.lost)))
+    rejections = {
+        source.key: (why[1].code, why[1].text) for draft, why in rejected for source in draft.sources
+    }
+    data, ranges = joined(map(pack, (kept, rejected, selection.lost, rejections)))
     workshop.objects.write(layout.build_file(plan.key, "drafts", job.bucket), data)
     sound = {sample.id: sample for sample in filtered.kept}
     _write_arrays(workshop, job, kept, [sound[draft.id] for draft in kept])
@@ -110,7 +111,7 @@ def resolve_bucket(workshop: Workshop, job: ResolveJob) -> Resolved:
         ranges=tuple(ranges),
         agreement=agreement(selection.verdicts),
         rejected=dict(Counter(reason.code for _, (_, reason, _) in rejected)),
-        contamination=contamination.report(hits, sets),
+        hits=hits,
     )
 
 
@@ -133,6 +134,7 @@ def _write_arrays(
     said = _Signed.of([*contexts, *answers, *(text for text in rivals if text is not None)])
     sources = [(index, hash64(source.key)) for index, draft in enumerate(kept) for source in draft.sources]
     found = Traits(
+        id_end=np.array([int(draft.id[16:], 16) for draft in kept], np.uint32),
         kind=np.array([KINDS.index(draft.kind) for draft in kept], np.int8),
         label=np.array([-1 if draft.desirable is None else int(draft.desirable) for draft in kept], np.int8),
         prompt=asked.hashes(prompts),

@@ -23,8 +23,8 @@ from gateway_tuning.datasets.quality.deduplicate import NEAR_DUPLICATE
 from gateway_tuning.datasets.quality.filters import Reason
 from gateway_tuning.datasets.quality.rejected import Rejected, rejected
 from gateway_tuning.datasets.quality.shingles import hash64
+from gateway_tuning.datasets.selection import Choice, decide
 from gateway_tuning.datasets.splits import SPLITS, TRAIN, example
-from gateway_tuning.datasets.statements import REASONS
 from gateway_tuning.storage import layout
 
 
@@ -41,6 +41,7 @@ class TallyJob:
     plan: Plan
     read: Read
     resolved: tuple[Resolved, ...]
+    balance_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +82,28 @@ def tally_block(workshop: Workshop, job: TallyJob) -> Tally:
     rows = unpack(
         workshop.objects.read_range(layout.build_file(plan.key, "read", number), *job.read.ranges[-1])
     )
-    lost: dict[str, list[str]] = {}
+    lost_votes: dict[str, tuple[str, str]] = {}
+    rejections: dict[str, tuple[str, str]] = {}
     for one in job.resolved:
-        lost |= _segment(workshop, plan, one, 2)
+        lost_votes |= _segment(workshop, plan, one, 2)
+        rejections |= _segment(workshop, plan, one, 3)
     table = arrays.decode(workshop.objects.read(layout.build_file(plan.key, "used", 0)))
-    late = _late(table)
-    keys = np.array([hash64(f"{plan.tenant}\x1f{row[0]}") for row in rows], np.uint64)
+    late = _late(table, job.balance_reason)
+    names = [f"{plan.tenant}\x1f{row[0]}" for row in rows]
+    keys = np.array([hash64(name) for name in names], np.uint64)
     is_used = np.isin(keys, table["used"])
     left_out: Counter[str] = Counter()
     found: list[tuple[str, str | None, bool, str | None]] = []
-    for (id_, subject, code, reason), key, used in zip(rows, keys.tolist(), is_used.tolist(), strict=True):
-        why = lost.get(f"{plan.tenant}\x1f{id_}") or late.get(key)
-        if used:
-            found.append((id_, subject, True, f"{why[1]}; its correction is used" if why else None))
-            continue
-        told = (code, reason) if reason is not None else why or (code, REASONS[code])
-        left_out[told[0]] += 1
-        found.append((id_, subject, False, told[1]))
+    for (id_, subject, code, reason), name, key, used in zip(
+        rows, names, keys.tolist(), is_used.tolist(), strict=True
+    ):
+        if reason is None:
+            rejection = rejections.get(name) or late.get(key)
+            chosen = decide(code, is_used=used, lost_vote=lost_votes.get(name), rejection=rejection)
+        else:
+            chosen = Choice(False, code, reason)
+        left_out.update(() if chosen.is_used else (chosen.code,))
+        found.append((id_, subject, chosen.is_used, chosen.reason))
     workshop.objects.write(layout.build_file(plan.key, "fates", number), pack(found))
     return Tally(int(is_used.sum()), dict(left_out))
 
@@ -112,9 +118,9 @@ def placed(workshop: Workshop, plan: Plan, resolved: Resolved) -> Iterator[tuple
     """Each draft that came through the filters, its verdict, and the example that stays in its place."""
     rows = _segment(workshop, plan, resolved, 0)
     places = arrays.decode(workshop.objects.read(layout.build_file(plan.key, "places", resolved.bucket)))
-    columns = (places[name].tolist() for name in ("verdict", "split", "group", "stays"))
-    for row, verdict, split, group, stays in zip(rows, *columns, strict=True):
-        yield example(draft_of(row), group, SPLITS[split]), verdict, f"{stays:016x}"
+    columns = (places[name].tolist() for name in ("verdict", "split", "group", "stays", "stays_end"))
+    for row, verdict, split, group, stays, end in zip(rows, *columns, strict=True):
+        yield example(draft_of(row), group, SPLITS[split]), verdict, f"{stays:016x}{end:08x}"
 
 
 def _segment(workshop: Workshop, plan: Plan, resolved: Resolved, number: int) -> Any:
@@ -124,12 +130,12 @@ def _segment(workshop: Workshop, plan: Plan, resolved: Resolved, number: int) ->
     )
 
 
-def _late(table: arrays.Arrays) -> dict[int, tuple[str, str]]:
+def _late(table: arrays.Arrays, balance_reason: str | None) -> dict[int, tuple[str, str]]:
     """Code and reason of records whose examples were left out when all were compared."""
-    columns = (table[name].tolist() for name in ("lost", "verdict", "stays"))
+    columns = (table[name].tolist() for name in ("lost", "verdict", "stays", "stays_end"))
     return {
-        key: (NEAR_DUPLICATE, f"{NEAR_DUPLICATE} {stays:016x}")
+        key: (NEAR_DUPLICATE, f"{NEAR_DUPLICATE} {stays:016x}{end:08x}")
         if verdict == DUPLICATE
-        else (OVER_RATIO, OVER_RATIO)
-        for key, verdict, stays in zip(*columns, strict=True)
+        else (OVER_RATIO, balance_reason or OVER_RATIO)
+        for key, verdict, stays, end in zip(*columns, strict=True)
     }

@@ -1,62 +1,38 @@
 """Of examples that say the same, the best-rated stays. Pure.
 
-Two examples are duplicates when they are of one kind, have one label, and their prompts, answers and rejected answers lie
-in the same clusters each. Another answer to the same prompt is no duplicate, nor is a preference the other way round.
+Two examples are duplicates when they are of one kind, have one label, and their contexts, answers and rejected answers
+lie in the same clusters each (`near_duplicates.clusters`). Another answer to the same prompt is no duplicate, nor is a
+preference the other way round.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from gateway_tuning.datasets.example import ExampleKind
-from gateway_tuning.datasets.quality.filters import Reason
-from gateway_tuning.datasets.quality.sample import Rating
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway_tuning.datasets.quality.shingles import Hashes, Indexes
 
 NEAR_DUPLICATE = "near_duplicate_of"
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An example as far as removal needs it; clusters are those of `near_duplicates.clusters`."""
+def best_of_equals(*, same: Sequence[NDArray[Any]], rank: Sequence[NDArray[Any]], ids: Hashes) -> Indexes:
+    """By example, the index of the one that stays for it: its own where it stays itself.
 
-    id: str
-    kind: ExampleKind
-    prompt: int
-    answer: int
-    rejected: int | None
-    desirable: bool | None
-    rating: Rating
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    id: str
-    kept: str
-
-    @property
-    def reason(self) -> Reason:
-        return Reason(NEAR_DUPLICATE, f"{NEAR_DUPLICATE} {self.kept}")
-
-
-def best_rated(candidate: Candidate) -> Rating:
-    """Corrected by a human, then liked by more raters, then newest."""
-    return candidate.rating
-
-
-def duplicates(
-    candidates: Iterable[Candidate], *, rank: Callable[[Candidate], Any] = best_rated
-) -> tuple[Duplicate, ...]:
-    """Those to leave out, ordered by id, each with the one that stays: of the highest rank, then the smallest id.
-
-    `rank` gives anything that can be ordered.
+    Args:
+        same: columns in which examples that say the same are equal.
+        rank: columns by which the larger is the better, the first of them first.
+        ids: of the examples; where the rank decides nothing, the smallest stays.
     """
-    best: dict[tuple[object, ...], tuple[Any, str]] = {}
-    groups: list[tuple[str, tuple[object, ...]]] = []
-    for one in candidates:
-        group = (one.kind, one.desirable, one.prompt, one.answer, one.rejected)
-        groups.append((one.id, group))
-        mine = rank(one)
-        if group not in best or (other := best[group])[0] < mine or (other[0] == mine and one.id < other[1]):
-            best[group] = (mine, one.id)
-    left_out = (Duplicate(id_, best[group][1]) for id_, group in groups if best[group][1] != id_)
-    return tuple(sorted(left_out, key=lambda duplicate: duplicate.id))
+    best = [-column.astype(np.int64) for column in rank]
+    order = np.lexsort((ids, *reversed(best), *same))
+    if not len(order):
+        return np.empty(0, np.int64)
+    changed = np.zeros(len(order), bool)
+    for column in same:
+        ordered = column[order]
+        changed[1:] |= ordered[1:] != ordered[:-1]
+    first = order[np.flatnonzero(np.r_[True, changed[1:]])]
+    stays = np.empty(len(order), np.int64)
+    stays[order] = first[np.cumsum(changed)]
+    return stays

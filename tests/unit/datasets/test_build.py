@@ -10,10 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from gateway_tuning.anonymization.anonymizer import Anonymizer
+from gateway_tuning.anonymization.policy import AnonymizationPolicy
 from gateway_tuning.datasets import build as building
 from gateway_tuning.datasets.augmentation.policy import AugmentationPolicy
-from gateway_tuning.datasets.building.workshop import Workshop, alone, processes, threads
+from gateway_tuning.datasets.building.workshop import Workshop, alone
 from gateway_tuning.datasets.catalog import DatasetCatalog
+from gateway_tuning.datasets.evaluation_registry import register
 from gateway_tuning.datasets.published import read_all, read_rejected, read_split
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.errors import ConfigurationError, IntegrityError, NotFoundError
@@ -101,7 +103,6 @@ def anonymizer() -> Anonymizer:
 
 @pytest.fixture
 def build(migrated_sqlite, tmp_path, anonymizer):
-
     number = iter(range(100))
 
     def build(records, recipe=RECIPE, *, anonymizer=anonymizer, objects=None):
@@ -301,7 +302,7 @@ def test_a_near_duplicate_stays_once_as_the_best_rated_and_the_other_is_kept_bes
     (rejected,) = [one for one in read_rejected(made.objects, made.manifest) if one.kind == "demonstration"]
     assert demonstration.feedback_ids == ("good",)
     assert (rejected.feedback_ids, rejected.code) == (("same",), "near_duplicate_of")
-    assert demonstration.id.startswith(rejected.by)
+    assert rejected.by == demonstration.id
     assert made.counts.rejected == {"near_duplicate_of": 1}
 
 
@@ -345,6 +346,74 @@ def test_a_record_whose_examples_are_all_rejected_is_left_out_for_that_reason(ma
     assert sum(made.counts.left_out.values()) == 1
     assert made.fates["bad"][0] is False
     assert made.counts.examples == {"train": {}, "validation": {}, "test": {}}
+
+
+def test_a_used_record_says_nothing_false_of_an_example_that_was_kept_out(make_record, build):
+    """Its correction is an example; the refusal that it was given is rejected as an answer to learn."""
+    given = [
+        make_record(
+            "fix",
+            "correction",
+            user_id="a",
+            prompt="Tell me of kites.",
+            response="No idea.",
+            corrected_response="They fly.",
+        ),
+        make_record(
+            "no", user_id="b", prompt="Tell me of kites.", response="I'm sorry, but I can't help with that."
+        ),
+    ]
+
+    made = build(given)
+
+    assert made.counts.rejected["refusal"] >= 1
+    assert made.fates["fix"] == (True, None)
+    used, reason = made.fates["no"]
+    assert reason is None if used else "refus" in reason or "declin" in reason
+
+
+def test_what_a_registered_evaluation_set_holds_is_kept_out_and_reported(
+    records, make_record, build, tmp_path
+):
+    objects = ObjectStore(f"file://{tmp_path / 'sets'}")
+    known = "Which of the seven lamps in the north tower burns the longest when the wind comes from the sea?"
+    register(objects, "exam", "1", [known], [])
+    cheat = make_record("cheat", "correction", user_id="u", prompt=known, corrected_response="The fourth.")
+
+    made = build([*records, cheat], DatasetRecipe(evaluation_sets=("exam@1",)), objects=objects)
+
+    (found,) = made.counts.contamination
+    assert (found.evaluation_set, found.texts, found.texts_hit) == ("exam@1", 1, 1)
+    assert found.largest_share == 1.0
+    assert made.fates["cheat"][0] is False
+    assert "exam@1" in made.fates["cheat"][1]
+    assert {one.by for one in read_rejected(objects, made.manifest)} >= {"exam@1"}
+
+
+def test_words_that_are_always_masked_are_masked_and_stand_nowhere_in_plain(
+    make_record, build, migrated_sqlite, tmp_path
+):
+    policy = AnonymizationPolicy(deny=("Zyx Corporation",), allow=("Wibble House",))
+    path = tmp_path / "own.db"
+    shutil.copyfile(migrated_sqlite, path)
+    store, objects = (
+        FeedbackStore(open_database(f"sqlite:///{path}")),
+        ObjectStore(f"file://{tmp_path / 'own'}"),
+    )
+    store.add(
+        [make_record("f", user_id="u", prompt="Is Zyx Corporation in Wibble House?", response="Yes.")], NOW
+    )
+    workshop = Workshop(
+        store, objects, lambda _tenant, policy: Anonymizer(MODEL, policy=policy), lambda _text: None
+    )
+
+    built = building.build(request(store, DatasetRecipe(anonymization=policy)), workshop, alone(workshop))
+
+    assert {example.prompt for example in read_all(objects, built.manifest)} == {
+        "Is <CUSTOM_1> in Wibble House?"
+    }
+    for word in ("Zyx", "Wibble"):
+        assert word not in built.manifest.encode().decode()
 
 
 def test_a_question_asked_again_with_success_is_a_pair_with_its_confidence(make_record, build):
@@ -466,86 +535,3 @@ def test_nothing_to_build_of_is_an_empty_dataset(build):
 
     assert made.counts.records == 0
     assert made.manifest.parts == ()
-
-
-@dataclass(frozen=True)
-class Opening:
-    """Of a workshop in another process."""
-
-    database: str
-    objects: str
-
-    def __call__(self):
-        store = FeedbackStore(open_database(self.database))
-        return Workshop(
-            store,
-            ObjectStore(self.objects),
-            lambda _tenant, policy: Anonymizer(MODEL, policy=policy),
-            lambda _text: None,
-        )
-
-
-def many(make_record):
-    """430 records of 90 users on few prompts: votes, rivals and conversations that cross every border."""
-    return [
-        make_record(
-            f"f{i:03}",
-            ("thumbs_up", "thumbs_down", "correction")[i * i % 3],
-            user_id=f"user-{i * 7 % 90}",
-            prompt=f"Clara Oswald asks why the {THINGS[i % 16]} {WANTS[i % 5]}",
-            response=f"It is the {THINGS[i * 5 % 16]}.",
-            corrected_response=f"The {THINGS[i * 3 % 16]} {WANTS[i % 5]}, Clara Oswald.",
-            timestamp=NOW - timedelta(hours=i * i % 431),
-        )
-        for i in range(430)
-    ]
-
-
-def test_one_worker_and_threads_make_one_manifest(make_record, engine, tmp_path):
-    give_key(engine)
-    store = FeedbackStore(engine)
-    store.add(many(make_record), NOW)
-    recipe = DatasetRecipe(block_records=100, trust=TrustPolicy(min_burst_accounts=1000))
-    asked = request(store, recipe)
-    url = engine.url.render_as_string(hide_password=False)
-    workshops = [Opening(url, f"file://{tmp_path / name}")() for name in ("alone", "threads")]
-
-    made = [
-        building.build(asked, workshops[0], alone(workshops[0])),
-        building.build(asked, workshops[1], threads(workshops[1], 3)),
-    ]
-
-    assert len(made[0].fates.plan.blocks) == 5
-    assert made[0].manifest.counts.used > 0
-    assert made[1].manifest.encode() == made[0].manifest.encode()
-    assert list(made[1].fates) == list(made[0].fates)
-
-
-@pytest.mark.slow
-def test_processes_make_the_manifest_that_one_worker_makes(make_record, migrated_sqlite, tmp_path):
-    shutil.copyfile(migrated_sqlite, tmp_path / "store.db")
-    url = f"sqlite:///{tmp_path / 'store.db'}"
-    store = FeedbackStore(open_database(url))
-    store.add(many(make_record), NOW)
-    asked = request(store, DatasetRecipe(block_records=100, trust=TrustPolicy(min_burst_accounts=1000)))
-    one, several = (Opening(url, f"file://{tmp_path / name}") for name in ("alone", "processes"))
-
-    expected = building.build(asked, one(), alone(one()))
-    with processes(several, 2) as crew:
-        built = building.build(asked, several(), crew)
-
-    assert built.manifest.encode() == expected.manifest.encode()
-
-
-def test_cut_into_blocks_nothing_is_lost_doubled_or_leaks(make_record, build):
-    records = many(make_record)
-    trust = TrustPolicy(min_burst_accounts=1000)
-
-    whole = build(records, DatasetRecipe(trust=trust))
-    cut = build(records, DatasetRecipe(block_records=100, trust=trust))
-
-    assert len(cut.built.fates.plan.blocks) == 5
-    assert cut.fates == whole.fates
-    assert sorted(example.id for example in cut.examples) == sorted(example.id for example in whole.examples)
-    assert cut.counts.agreement == whole.counts.agreement
-    assert cut.counts.shared_groups == 0

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_tuning.datasets.example import ExampleKind
-from gateway_tuning.datasets.selection import choice, left_out, newest, select
+from gateway_tuning.datasets.selection import decide, select
 from gateway_tuning.datasets.statements import read
 from gateway_tuning.feedback.record import FeedbackRecord, FeedbackType, Message, ToolCall
 from gateway_tuning.feedback.votes import agreement
@@ -26,7 +26,7 @@ class Chosen:
 
     @property
     def left_out(self):
-        return left_out(self.choices.values())
+        return dict(Counter(choice.code for choice in self.choices.values() if not choice.is_used))
 
 
 def chosen(*records, max_pairs_per_prompt=10, min_rating_gap=0.5):
@@ -39,8 +39,11 @@ def chosen(*records, max_pairs_per_prompt=10, min_rating_gap=0.5):
     )
     used = {source.key for draft in selection.drafts for source in draft.sources}
     choices = {
-        one.source.feedback_id: choice(
-            one, selection.lost.get(one.source.key), is_used=one.source.key in used
+        one.source.feedback_id: decide(
+            one.code,
+            is_used=one.source.key in used,
+            lost_vote=selection.lost.get(one.source.key),
+            rejection=None,
         )
         for one in said
     }
@@ -209,10 +212,22 @@ def test_tools_and_the_turns_after_the_prompt_belong_to_what_the_answer_replies_
     assert draft.context.tools == ('{"name": "track"}',)
 
 
-def test_newest_keeps_the_latest_records_and_breaks_ties_by_id(make_record):
-    records = [make_record(id_) for id_ in ("b", "a", "c")]
+def test_why_a_record_is_left_out_is_told_by_what_decided_first():
+    vote, rejection = ("outvoted", "outvoted: 1 of 3 raters"), ("refusal", "declines to answer")
 
-    assert [record.id for record in newest(records, 2)] == ["b", "c"]
+    def told(**given):
+        found = decide("no_signal", **({"is_used": False, "lost_vote": None, "rejection": None} | given))
+        return found.code, found.reason
+
+    assert told() == ("no_signal", "neither rates nor corrects the answer")
+    assert told(rejection=rejection) == rejection
+    assert told(rejection=rejection, lost_vote=vote) == vote
+
+
+def test_a_used_record_says_nothing_of_an_example_that_was_kept_out():
+    rejection = ("refusal", "declines to answer")
+
+    assert decide("no_signal", is_used=True, lost_vote=None, rejection=rejection).reason is None
 
 
 words = st.sampled_from(["a", "b", "c"])

@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from gateway_tuning.errors import ConfigurationError, ConflictError, GatewayTuningError, StoreBusyError
+from gateway_tuning.errors import (
+    ConfigurationError,
+    ConflictError,
+    GatewayTuningError,
+    StorageUnavailableError,
+    StoreBusyError,
+)
 from gateway_tuning.processes import free_port
 from gateway_tuning.settings import Settings
-from gateway_tuning.storage.failures import StorageUnavailableError
 from gateway_tuning.storage.object_store import ObjectStore
 from gateway_tuning.storage.s3_connection import MIB, S3Connection
 from gateway_tuning.storage.s3_objects import _pieces

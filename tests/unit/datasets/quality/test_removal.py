@@ -1,8 +1,9 @@
 """The best-rated of equals stays, and labels are cut to their ratio, whatever the order."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,86 +11,85 @@ from hypothesis import strategies as st
 from gateway_tuning.datasets.draft import Context, Draft, Source, joined
 from gateway_tuning.datasets.example import ExampleKind, ToolCall, Turn
 from gateway_tuning.datasets.quality.balance import balance
-from gateway_tuning.datasets.quality.deduplicate import Candidate, duplicates
+from gateway_tuning.datasets.quality.deduplicate import best_of_equals
 from gateway_tuning.datasets.quality.policy import QualityPolicy
 from gateway_tuning.datasets.quality.sample import Rating, conversation, sample_of
 from gateway_tuning.feedback.record import FeedbackType
 from tests.conftest import NOW
 
-PLAIN = Rating(corrected=False, raters=1, newest=NOW)
-ONE = Candidate("b", ExampleKind.DEMONSTRATION, 1, 1, None, None, PLAIN)
+COLUMNS = {"kind": 0, "label": -1, "context": 1, "answer": 1, "rival": 0}
+RANKS = {"corrected": False, "raters": 1, "newest": 0}
 
 
-def left_out(*candidates, **options):
-    return [(one.id, one.kept) for one in duplicates(candidates, **options)]
+@dataclass(frozen=True)
+class One:
+    id: int
+    given: dict = field(default_factory=dict)
+
+    def __getitem__(self, name):
+        return (COLUMNS | RANKS | self.given)[name]
+
+
+def left_out(*every):
+    """Those that do not stay, each with the one that does."""
+    stays = best_of_equals(
+        same=[np.array([one[name] for one in every]) for name in COLUMNS],
+        rank=[np.array([one[name] for one in every]) for name in RANKS],
+        ids=np.array([one.id for one in every], np.uint64),
+    )
+    return {
+        one.id: every[place].id for one, place in zip(every, stays, strict=True) if every[place] is not one
+    }
 
 
 def test_a_correction_beats_many_likes_which_beat_a_newer_one():
-    corrected = replace(ONE, id="d", rating=PLAIN._replace(corrected=True))
-    liked = replace(ONE, id="c", rating=PLAIN._replace(raters=5))
-    newer = replace(ONE, id="a", rating=PLAIN._replace(newest=NOW + timedelta(days=1)))
+    plain, newer = One(2), One(1, {"newest": 9})
+    liked, corrected = One(3, {"raters": 5}), One(4, {"corrected": True})
 
-    assert left_out(ONE, newer, liked, corrected) == [("a", "d"), ("b", "d"), ("c", "d")]
-    assert left_out(ONE, newer, liked) == [("a", "c"), ("b", "c")]
-    assert left_out(ONE, newer) == [("b", "a")]
+    assert left_out(plain, newer, liked, corrected) == {1: 4, 2: 4, 3: 4}
+    assert left_out(plain, newer, liked) == {1: 3, 2: 3}
+    assert left_out(plain, newer) == {2: 1}
 
 
 def test_of_equally_rated_ones_the_smallest_id_stays():
-    assert left_out(ONE, replace(ONE, id="a"), replace(ONE, id="c")) == [("b", "a"), ("c", "a")]
+    assert left_out(One(2), One(1), One(3)) == {2: 1, 3: 1}
 
 
-@pytest.mark.parametrize(
-    "difference",
-    [
-        {"kind": ExampleKind.PREFERENCE},
-        {"prompt": 2},
-        {"answer": 2},
-        {"rejected": 2},
-        {"desirable": True},
-    ],
-    ids=str,
-)
-def test_what_differs_in_one_respect_is_no_duplicate(difference):
-    assert left_out(ONE, replace(ONE, id="a", **difference)) == []
+@pytest.mark.parametrize("column", COLUMNS)
+def test_what_differs_in_one_respect_is_no_duplicate(column):
+    assert left_out(One(2), One(1, {column: 7})) == {}
 
 
-def test_the_ranking_can_be_another():
-    oldest = replace(ONE, id="a", rating=PLAIN._replace(newest=NOW - timedelta(days=1)))
-
-    assert left_out(ONE, oldest, rank=lambda one: -one.rating.newest.timestamp()) == [("b", "a")]
+def test_of_nothing_nothing_is_left_out():
+    assert best_of_equals(same=[np.empty(0, int)], rank=[], ids=np.empty(0, np.uint64)).tolist() == []
 
 
-def test_the_reason_names_the_one_that_stays():
-    (found,) = duplicates([ONE, replace(ONE, id="a")])
-
-    assert (found.reason.code, found.reason.text) == ("near_duplicate_of", "near_duplicate_of a")
-
-
-candidates = st.lists(
+several = st.lists(
     st.builds(
-        Candidate,
-        st.uuids().map(str),
-        st.sampled_from(ExampleKind),
-        st.integers(0, 2),
-        st.integers(0, 2),
-        st.none(),
-        st.none() | st.booleans(),
-        st.builds(Rating, st.booleans(), st.integers(1, 2), st.just(NOW)),
+        One,
+        st.integers(0, 2**63),
+        st.fixed_dictionaries(
+            {
+                "kind": st.integers(0, 2),
+                "context": st.integers(0, 2),
+                "answer": st.integers(0, 2),
+                "corrected": st.booleans(),
+                "raters": st.integers(1, 2),
+            }
+        ),
     ),
     unique_by=lambda one: one.id,
 )
 
 
-@given(candidates, st.randoms(use_true_random=False))
+@given(several, st.randoms(use_true_random=False))
 def test_one_of_each_group_stays_whatever_the_order(every, chance):
-    shuffled = chance.sample(every, len(every))
+    found = left_out(*every) if every else {}
 
-    found = duplicates(every)
-
-    assert duplicates(shuffled) == found
-    stay = {one.id for one in every} - {one.id for one in found}
-    assert {one.kept for one in found} <= stay
-    assert len(stay) == len({(one.kind, one.prompt, one.answer, one.desirable) for one in every})
+    assert (left_out(*chance.sample(every, len(every))) if every else {}) == found
+    stay = {one.id for one in every} - found.keys()
+    assert set(found.values()) <= stay
+    assert len(stay) == len({tuple(one[name] for name in COLUMNS) for one in every})
 
 
 def source(id_, *, type_=FeedbackType.THUMBS_UP, subject=None, days=0):
