@@ -1,13 +1,12 @@
 """`gateway-tuning keys` and `gateway-tuning audit`: who may what, and who did what."""
 
-import getpass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway_tuning.access.permissions import Role
-from gateway_tuning.cli.console import Tenant, now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import Tenant, actor, now, open_store, read_settings, show_table, told
 from gateway_tuning.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -31,16 +30,16 @@ def create_key(
     from gateway_tuning.access.audit import AuditEvent, AuditLog
     from gateway_tuning.access.keys import KeyStore
 
-    engine, at, actor = open_store(read_settings()), now(), _actor()
+    engine, at, by = open_store(read_settings()), now(), actor()
     log = AuditLog(engine)
     expires_at = at + timedelta(days=days) if days is not None else None
 
     def audited(connection: "sa.Connection", key: "ApiKey") -> None:
         detail = {"role": str(role), "days": days}
-        log.append_in(connection, AuditEvent(tenant, actor, "api-key.create", key.id, detail=detail), now=at)
+        log.append_in(connection, AuditEvent(tenant, by, "api-key.create", key.id, detail=detail), now=at)
 
     key, text = KeyStore(engine).create(
-        tenant, name, role, by=actor, now=at, expires_at=expires_at, also=audited
+        tenant, name, role, by=by, now=at, expires_at=expires_at, also=audited
     )
     typer.echo(text)
     typer.echo(f"Key {key.id} of {tenant} is {role}; it is not shown again", err=True)
@@ -79,7 +78,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
     log = AuditLog(engine)
 
     def audited(connection: "sa.Connection", key: "ApiKey") -> None:
-        log.append_in(connection, AuditEvent(key.tenant, _actor(), "api-key.revoke", key.id), now=at)
+        log.append_in(connection, AuditEvent(key.tenant, actor(), "api-key.revoke", key.id), now=at)
 
     key = KeyStore(engine).revoke(key_id, now=at, also=audited)
     typer.echo(f"Key {key.id} ({key.name}) is revoked")
@@ -124,7 +123,3 @@ def list_audit(
         for entry in AuditLog(open_store(read_settings())).page(tenant, limit=limit)
     ]
     show_table(["entry", "at", "actor", "action", "object", "outcome"], rows)
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"

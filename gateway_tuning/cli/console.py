@@ -1,5 +1,6 @@
 """What all commands share: how results and errors are told, and where settings come from."""
 
+import getpass
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
@@ -18,6 +19,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Tenant = Annotated[str, typer.Option(help="Whose data")]
+
+
+def actor() -> str:
+    """Who gives the command, for the audit log."""
+    return f"cli:{getpass.getuser()}"
 
 
 def told(command: Callable[P, R]) -> Callable[P, R]:

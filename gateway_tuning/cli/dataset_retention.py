@@ -1,12 +1,11 @@
 """`gateway-tuning datasets retain, delete`: which datasets stay, and how one goes."""
 
-import getpass
 import shutil
 from typing import Annotated
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, now, show_table, told
+from gateway_tuning.cli.console import Tenant, actor, now, show_table, told
 from gateway_tuning.cli.dataset_stores import DatasetId, Stores, open_stores
 
 app = typer.Typer()
@@ -29,7 +28,7 @@ def retain_datasets(
         verdicts = preview(stores.engine, policy, tenant=tenant, now=now())
     else:
         verdicts, removed = retain(
-            stores.engine, stores.objects, policy, tenant=tenant, actor=_actor(), now=now()
+            stores.engine, stores.objects, policy, tenant=tenant, actor=actor(), now=now()
         )
         for one in removed:
             _remove_copies(stores, one.dataset_id)
@@ -58,14 +57,10 @@ def delete_dataset(
         typer.confirm(f"Delete dataset {dataset_id}? It cannot be brought back", abort=True)
     stores = open_stores()
     gone = delete(
-        stores.engine, stores.objects, dataset_id, tenant=tenant, actor=_actor(), now=now(), force=force
+        stores.engine, stores.objects, dataset_id, tenant=tenant, actor=actor(), now=now(), force=force
     )
     _remove_copies(stores, dataset_id)
     typer.echo(f"{dataset_id} is deleted, {gone.objects} objects beside its manifest")
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
 
 
 def _remove_copies(stores: Stores, dataset_id: str) -> None:

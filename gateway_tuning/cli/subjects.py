@@ -1,6 +1,5 @@
 """`gateway-tuning subjects`: erase a person, and show that it was done."""
 
-import getpass
 import json
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import Tenant, actor, now, open_store, read_settings, show_table, told
 from gateway_tuning.errors import InputFileError, IntegrityError
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def erase(
 
     places = _places()
     user = sys.stdin.readline().rstrip("\r\n") if user_id == "-" else user_id
-    erasure = begin(places.engine, tenant, user, requested_by=f"cli:{getpass.getuser()}", now=now())
+    erasure = begin(places.engine, tenant, user, requested_by=actor(), now=now())
     if not background:
         erasure = complete(places, erasure.id, now=now())
     for line in (erasure.certificate or {}).get("not_done", []):
