@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow, task
 
-from gateway_tuning.datasets.building.workshop import Crew, Workshop, processes, threads
+from gateway_tuning.datasets.building.workshop import Crew, Workshop, do, processes, threads
 from gateway_tuning.errors import ConfigurationError, missing_extra
 from tasks.runtime import runtime
 
@@ -39,7 +39,7 @@ def open_crew(setting: str) -> Iterator[Crew]:
 @task(name="jobs of a build", retries=2, retry_delay_seconds=[2, 10], persist_result=False)
 def do_jobs(stage: Stage, jobs: Sequence[Any]) -> list[Any]:
     """Where it runs, settings name the same stores as here."""
-    return [stage(_workshop(), job) for job in jobs]
+    return [do(stage, _workshop(), job) for job in jobs]
 
 
 def _on_dask(cluster: str) -> Crew:

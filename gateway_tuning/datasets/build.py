@@ -23,7 +23,9 @@ from gateway_tuning.datasets.building.writing import (
     Tally,
     TallyJob,
     WriteJob,
+    Wrote,
     fates,
+    lines_of_export,
     tally_block,
     write_bucket,
 )
@@ -157,7 +159,16 @@ def prepare(
         augmented = crew(augment_bucket, [AugmentJob(plan, one) for one in resolved])
         on_stage(f"{sum(len(one.ids) for one in augmented)} examples augmented")
     tallies: list[Tally] = crew(
-        tally_block, [TallyJob(plan, read, tuple(resolved), arranged.balance_reason) for read in reads]
+        tally_block,
+        [
+            TallyJob(
+                plan,
+                read,
+                tuple((one.bucket, one.told[read.number]) for one in resolved),
+                arranged.balance_reason,
+            )
+            for read in reads
+        ],
     )
     return Prepared(
         request=request,
@@ -236,7 +247,7 @@ def _write(prepared: Prepared, workshop: Workshop, crew: Crew, check: Check) -> 
         check(Written(prepared.plan, known))
         return known
     jobs = [WriteJob(prepared.plan, one, identity, arranged.balance_reason) for one in prepared.resolved]
-    written = crew(write_bucket, jobs)
+    wrote: list[Wrote] = crew(write_bucket, jobs)
     return publish(
         Manifest(
             dataset_id=identity,
@@ -246,12 +257,13 @@ def _write(prepared: Prepared, workshop: Workshop, crew: Crew, check: Check) -> 
             recipe=recipe,
             anonymizer=request.anonymizer,
             counts=prepared.counts,
-            parts=tuple(part for parts, _ in written for part in parts),
-            rejected=tuple(part for _, part in written if part is not None),
+            parts=tuple(part for one in wrote for part in one.parts),
+            rejected=tuple(one.rejected for one in wrote if one.rejected is not None),
             exports=(),
             leakage=arranged.leakage,
         ),
         workshop.objects,
+        lines=lambda name, split: lines_of_export(workshop, prepared.plan, wrote, name, split),
         check=lambda manifest: check(Written(prepared.plan, manifest)),
     )
 

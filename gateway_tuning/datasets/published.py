@@ -1,7 +1,7 @@
 """Datasets as they lie on object storage: written once, found by their manifest, never half there."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from gateway_tuning.datasets import parquet, splits
@@ -15,6 +15,9 @@ from gateway_tuning.storage import layout
 from gateway_tuning.storage.object_store import ObjectStore
 
 REJECTED = "rejected"
+Lines = Callable[
+    [str, str], Iterable[tuple[bytes, int]]
+]  # of a format and a split: lines by part, and how many
 
 
 def write_dataset(
@@ -63,14 +66,28 @@ def write_dataset(
 
 
 def publish(
-    manifest: Manifest, store: ObjectStore, *, check: Callable[[Manifest], None] = lambda _manifest: None
+    manifest: Manifest,
+    store: ObjectStore,
+    *,
+    lines: Lines | None = None,
+    check: Callable[[Manifest], None] = lambda _manifest: None,
 ) -> Manifest:
-    """Write the exports from the parts, then the manifest. Until then the dataset does not exist.
+    """Write the exports, then the manifest. Until then the dataset does not exist.
 
-    `check` sees all that is written before the manifest is, and raises where it must not be.
+    Args:
+        manifest: without exports; its parts are written.
+        store: where.
+        lines: those of an export, made when the parts were; without it they are made of the parts.
+        check: sees all that is written before the manifest is, and raises where it must not be.
     """
+
+    def of_parts(name: str, split: str) -> Iterator[tuple[bytes, int]]:
+        return (lines_of(name, part) for part in read_parts(store, manifest, split))
+
     exports = tuple(
-        _write_export(store, manifest, name, split) for name in WRITERS for split in splits.SPLITS
+        _write_export(store, manifest.dataset_id, name, split, (lines or of_parts)(name, split))
+        for name in WRITERS
+        for split in splits.SPLITS
     )
     whole = manifest.model_copy(update={"exports": exports})
     check(whole)
@@ -78,9 +95,19 @@ def publish(
     return whole
 
 
+def lines_of(name: str, examples: Sequence[Example]) -> tuple[bytes, int]:
+    """The lines that an export has of a part, and how many."""
+    written = list(WRITERS[name](ordered(examples)))
+    return "".join(f"{line}\n" for line in written).encode(), len(written)
+
+
+def ordered(examples: Iterable[Example]) -> list[Example]:
+    return sorted(examples, key=lambda example: example.id)
+
+
 def write_part(store: ObjectStore, identity: str, split: str, examples: Sequence[Example]) -> Part:
     """Ordered by id, read back and counted before it counts."""
-    data = parquet.encode(sorted(examples, key=lambda example: example.id))
+    data = parquet.encode(ordered(examples))
     checksum = sha256(data).hexdigest()
     key = layout.dataset_part(identity, split, checksum)
     store.write(key, data)
@@ -137,16 +164,17 @@ def digest(ids: dict[str, list[str]]) -> str:
     return found.hexdigest()
 
 
-def _write_export(store: ObjectStore, manifest: Manifest, name: str, split: str) -> Export:
-    key = layout.dataset_export(manifest.dataset_id, name, split)
+def _write_export(
+    store: ObjectStore, identity: str, name: str, split: str, lines: Iterable[tuple[bytes, int]]
+) -> Export:
+    key = layout.dataset_export(identity, name, split)
     rows = 0
 
-    def lines() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         nonlocal rows
-        for part in read_parts(store, manifest, split):
-            written = list(WRITERS[name](part))
-            rows += len(written)
-            yield "".join(f"{line}\n" for line in written).encode()
+        for chunk, count in lines:
+            rows += count
+            yield chunk
 
-    checksum = store.write_stream(key, lines())
+    checksum = store.write_stream(key, chunks())
     return Export(format=name, split=split, key=key, rows=rows, sha256=checksum)

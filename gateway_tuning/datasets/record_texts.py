@@ -32,7 +32,7 @@ def texts(record: FeedbackRecord) -> dict[str, str]:
     Numbering follows this order: first the conversation, then the answers.
     """
     found: dict[str, str] = {}
-    rewrite(record, found.setdefault)
+    _changes(record, found.setdefault)
     return found
 
 
@@ -42,15 +42,26 @@ def with_texts(record: FeedbackRecord, fields: Mapping[str, str]) -> FeedbackRec
     Raises:
         ValueError: a text has no replacement.
     """
-    missing = texts(record).keys() - fields.keys()
-    if missing:
-        raise ValueError(f"Record {record.id} lacks anonymized text for {sorted(missing)}")
-    return rewrite(record, lambda name, _text: fields[name])
+    try:
+        return rewrite(record, lambda name, _text: fields[name])
+    except KeyError:
+        missing = sorted(texts(record).keys() - fields.keys())
+        raise ValueError(f"Record {record.id} lacks anonymized text for {missing}") from None
 
 
 def rewrite(record: FeedbackRecord, replace: Callable[[str, str], str]) -> FeedbackRecord:
     """`replace(name, text)` for each text, in a fixed order. Empty ones stay as they are."""
+    removed: dict[str, Any] = {
+        "comment": None,
+        "metadata": {},
+        "user_context": (),
+        "request": None,
+        "rating_token": None,
+    }
+    return record.model_copy(update={**removed, **_changes(record, replace)})
 
+
+def _changes(record: FeedbackRecord, replace: Callable[[str, str], str]) -> dict[str, Any]:
     def named(name: str) -> str | None:
         text = getattr(record, name)
         return replace(name, text) if text else text
@@ -65,14 +76,7 @@ def rewrite(record: FeedbackRecord, replace: Callable[[str, str], str]) -> Feedb
             _json(tool, _numbered(f"tools.{index}", replace), keys=False)
             for index, tool in enumerate(record.tools)
         )
-    removed: dict[str, Any] = {
-        "comment": None,
-        "metadata": {},
-        "user_context": (),
-        "request": None,
-        "rating_token": None,
-    }
-    return record.model_copy(update={**removed, **changed})
+    return changed
 
 
 def _messages(

@@ -43,12 +43,13 @@ class GroupKeys:
     @staticmethod
     def of(drafts: Sequence[Draft]) -> "GroupKeys":
         earliest = [min(draft.sources, key=lambda source: (source.at, source.key)) for draft in drafts]
-        edges = [(index, _hash(key)) for index, draft in enumerate(drafts) for key in _keys(draft)]
+        known = _Hashed()
+        edges = [(index, known[key]) for index, draft in enumerate(drafts) for key in _keys(draft)]
         return GroupKeys(
             ids=np.array([int(draft.id[:16], 16) for draft in drafts], np.uint64),
             since=np.array([int(source.at.timestamp() * 1e6) for source in earliest], np.int64),
             anchor=np.array(
-                [_anchor(one, draft) for one, draft in zip(earliest, drafts, strict=True)], np.uint64
+                [known[_anchor(one, draft)] for one, draft in zip(earliest, drafts, strict=True)], np.uint64
             ),
             edge_draft=np.array([index for index, _ in edges], np.int64),
             edge_key=np.array([key for _, key in edges], np.uint64),
@@ -166,11 +167,11 @@ def _keys(draft: Draft) -> Iterator[str]:
             yield _conversation_key(source)
 
 
-def _anchor(source: Source, draft: Draft) -> int:
+def _anchor(source: Source, draft: Draft) -> str:
     """What changes least: the user, then the conversation, then the prompt."""
     if source.subject is not None:
-        return _hash(_subject_key(source))
-    return _hash(_prompt_key(draft) if source.conversation is None else _conversation_key(source))
+        return _subject_key(source)
+    return _prompt_key(draft) if source.conversation is None else _conversation_key(source)
 
 
 def _subject_key(source: Source) -> str:
@@ -185,8 +186,12 @@ def _prompt_key(draft: Draft) -> str:
     return f"prompt\x1f{normalized(draft.context.prompt)}"
 
 
-def _hash(key: str) -> int:
-    return int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+class _Hashed(dict[str, int]):
+    """Keys and their hashes: several drafts are of one prompt, one record and one user."""
+
+    def __missing__(self, key: str) -> int:
+        self[key] = found = int.from_bytes(sha256(key.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+        return found
 
 
 def _position(anchor: int) -> float:

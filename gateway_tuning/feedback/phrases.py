@@ -30,10 +30,11 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Texts as runs of word hashes: text i is words[starts[i] : starts[i + 1]]."""
+    """Texts as runs of words: text i is words[starts[i] : starts[i + 1]], each an index into `vocabulary`'s hashes."""
 
-    words: Hashes
+    words: Indexes
     starts: Indexes
+    vocabulary: Hashes
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -41,16 +42,22 @@ class Corpus:
 
 def corpus(texts: Sequence[str]) -> Corpus:
     """Case and punctuation apart."""
-    known: dict[str, int] = {}
-    hashes: list[int] = []
+    known = _Numbers()
+    words: list[int] = []
     starts = [0]
     for text in texts:
-        for word in _WORD.findall(text.casefold()):
-            if word not in known:
-                known[word] = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "big")
-            hashes.append(known[word])
-        starts.append(len(hashes))
-    return Corpus(np.array(hashes, dtype=np.uint64), np.array(starts, dtype=np.int64))
+        words += map(known.__getitem__, _WORD.findall(text.casefold()))
+        starts.append(len(words))
+    hashes = [int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "big") for word in known]
+    return Corpus(np.array(words, np.int64), np.array(starts, np.int64), np.array(hashes, np.uint64))
+
+
+class _Numbers(dict[str, int]):
+    """Of words, in the order in which they are asked for."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = number = len(self)
+        return number
 
 
 def shared_phrases(texts: Corpus, *, least: int) -> Iterator[Phrase]:
@@ -60,9 +67,10 @@ def shared_phrases(texts: Corpus, *, least: int) -> Iterator[Phrase]:
     """
     owner = np.repeat(np.arange(len(texts)), np.diff(texts.starts))
     marks = _mixed(np.arange(1, len(texts) + 1, dtype=np.uint64))
+    hashed = texts.vocabulary[texts.words]
     known: set[int] = set()
     for length in range(LONGEST, 0, -1):
-        hashes, positions = _runs(texts.words, owner, length)
+        hashes, positions = _runs(hashed, owner, length)
         passes = 1 + len(hashes) // _POSITIONS_A_PASS
         for turn in range(passes):
             mine = hashes % np.uint64(passes) == turn
@@ -122,11 +130,11 @@ class _Table:
     @staticmethod
     def of(texts: Corpus) -> "_Table":
         owner = np.repeat(np.arange(len(texts)), np.diff(texts.starts))
-        different, word = np.unique(texts.words, return_inverse=True)
-        pairs = np.unique(owner * len(different) + word)  # text after text, each word once
-        words = pairs % max(1, len(different))
-        starts = np.searchsorted(pairs // max(1, len(different)), np.arange(len(texts) + 1))
-        weights = np.log((1 + len(texts)) / np.bincount(words, minlength=len(different)))
+        different = len(texts.vocabulary)
+        pairs = np.unique(owner * different + texts.words)  # text after text, each word once
+        held, words = np.divmod(pairs, max(1, different))
+        starts = np.searchsorted(held, np.arange(len(texts) + 1))
+        weights = np.log((1 + len(texts)) / np.bincount(words, minlength=different))
         return _Table(words, starts, weights)
 
 

@@ -45,7 +45,7 @@ class Arranged:
 
 
 def arrange(workshop: Workshop, plan: Plan, resolved: Sequence[Resolved]) -> Arranged:
-    """Leaves, by bucket, verdict, split and group of each draft, and over all, which records were used or lost."""
+    """Leaves, by bucket, verdict, split and group of each draft, and by block, which records were used or lost."""
     loaded = [
         arrays.decode(workshop.objects.read(layout.build_file(plan.key, "traits", one.bucket)))
         for one in resolved
@@ -80,15 +80,7 @@ def arrange(workshop: Workshop, plan: Plan, resolved: Sequence[Resolved]) -> Arr
         nearest = _nearest(asked, known, keys, given, kept)
     leakage = _leakage(workshop, plan, resolved, given, kept, nearest)
     _leave(workshop, plan, resolved, keys, known, given, verdict, stays)
-    lost = np.isin(known.source_draft, np.flatnonzero(~kept))
-    table = {
-        "used": np.unique(known.source_key[~lost]),
-        "lost": known.source_key[lost],
-        "verdict": verdict[known.source_draft[lost]],
-        "stays": keys.ids[stays[known.source_draft[lost]]],
-        "stays_end": known.id_end[stays[known.source_draft[lost]]],
-    }
-    workshop.objects.write(layout.build_file(plan.key, "used", 0), arrays.encode(table))
+    _tell(workshop, plan, keys, known, kept, verdict, stays)
     return Arranged(
         examples=_counts(known, given, kept),
         groups=len(np.unique(given.group[kept])),
@@ -216,6 +208,33 @@ def _leave(  # noqa: PLR0917 - all of them are left
         }
         workshop.objects.write(layout.build_file(plan.key, "places", one.bucket), arrays.encode(table))
         start += one.kept
+
+
+def _tell(  # noqa: PLR0917 - all of them are told
+    workshop: Workshop,
+    plan: Plan,
+    keys: GroupKeys,
+    known: Traits,
+    kept: NDArray[np.bool_],
+    verdict: NDArray[np.int8],
+    stays: Indexes,
+) -> None:
+    """By block, which of its records were used, and what became of examples of the others."""
+    order = np.argsort(known.source_block, kind="stable")
+    bounds = np.searchsorted(known.source_block[order], np.arange(len(plan.blocks) + 1))
+    for block in plan.blocks:
+        own = order[bounds[block.number] : bounds[block.number + 1]]
+        key, draft = known.source_key[own], known.source_draft[own]
+        gone = ~kept[draft]
+        lost = draft[gone]
+        table = {
+            "used": np.unique(key[~gone]),
+            "lost": key[gone],
+            "verdict": verdict[lost],
+            "stays": keys.ids[stays[lost]],
+            "stays_end": known.id_end[stays[lost]],
+        }
+        workshop.objects.write(layout.build_file(plan.key, "used", block.number), arrays.encode(table))
 
 
 def _counts(known: Traits, given: Assignment, kept: NDArray[np.bool_]) -> dict[str, dict[str, int]]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway_tuning.anonymization.anonymizer import AnonymizationFailure, Anonymizer, DroppedRecord
+from gateway_tuning.anonymization.masking import AnonymizedRecord
+from gateway_tuning.anonymization.vault import VaultEntry, entries_of
 from gateway_tuning.datasets.building.assessing import CODE, Cap
 from gateway_tuning.datasets.building.codec import joined, pack
 from gateway_tuning.datasets.building.plan import Plan, bucket_of
@@ -19,6 +21,7 @@ from gateway_tuning.datasets.statements import Ballot, read, read_mined
 from gateway_tuning.feedback.blocks import Block, read_block
 from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.feedback.trust import BURST
+from gateway_tuning.feedback.writing import SubjectOf
 from gateway_tuning.storage import layout
 
 NOT_ANONYMIZED, DROPPED = "anonymization_failed", "dropped_by_policy"
@@ -49,13 +52,30 @@ class Read:
 
 
 @dataclass(slots=True)
+class _Kept:
+    """For the vault."""
+
+    subject_of: SubjectOf
+    entries: list[VaultEntry] = field(default_factory=list)
+
+    def add(self, record: FeedbackRecord, clean: AnonymizedRecord, anonymizer: Anonymizer) -> None:
+        subject = self.subject_of(record.user_id)
+        self.entries += entries_of(
+            texts(record), clean, anonymizer.policy, subject=subject, said_at=record.timestamp
+        )
+
+
+@dataclass(slots=True)
 class _Bucket:
     drafts: list[Draft] = field(default_factory=list)
     ballots: list[Ballot] = field(default_factory=list)
 
 
 def read_and_anonymize(workshop: Workshop, job: ReadJob) -> Read:
-    """Writes statements by bucket, and for each record its id, subject, code and reason so far."""
+    """Writes statements by bucket, and for each record its id, subject, code and reason so far.
+
+    Where there is a vault, what the pseudonyms stand for is in it before any of them is written here.
+    """
     plan = job.plan
     subject_of = workshop.feedback.subject_of(plan.tenant, now=plan.now)
     rows: list[tuple[str, str | None, str, str | None]] = []
@@ -71,7 +91,8 @@ def read_and_anonymize(workshop: Workshop, job: ReadJob) -> Read:
     anonymizer = workshop.anonymizer(plan.tenant, plan.recipe.anonymization)
     entities: Counter[str] = Counter()
     failures = []
-    for record, clean in _anonymized(anonymizer, trusted, entities):
+    kept = _Kept(subject_of) if workshop.vault and plan.recipe.anonymization.needs_pseudonyms() else None
+    for record, clean in _anonymized(anonymizer, trusted, entities, kept):
         if isinstance(clean, FeedbackRecord):
             said = read(clean, subject_of)
             rows.append((record.id, said.source.subject, said.code, None))
@@ -84,8 +105,10 @@ def read_and_anonymize(workshop: Workshop, job: ReadJob) -> Read:
                 (record.id, subject_of(record.user_id), NOT_ANONYMIZED, f"not anonymized: {clean.reason}")
             )
     mined = mine(trusted, plan.recipe.mining)
-    for pair, clean in _anonymized_pairs(anonymizer, mined):
+    for pair, clean in _anonymized_pairs(anonymizer, mined, kept):
         _route(buckets, read_mined(pair, clean, subject_of), None)
+    if kept is not None and workshop.vault is not None:
+        workshop.vault(plan.tenant).write(kept.entries)
     data, ranges = joined([*map(pack, buckets), pack(rows)])
     workshop.objects.write(layout.build_file(plan.key, "read", job.block.number), data)
     return Read(job.block.number, tuple(ranges), dict(entities), len(mined), len(trusted), tuple(failures))
@@ -99,7 +122,7 @@ def _route(buckets: Sequence[_Bucket], drafts: Sequence[Draft], ballot: Ballot |
 
 
 def _anonymized(
-    anonymizer: Anonymizer, records: Sequence[FeedbackRecord], entities: Counter[str]
+    anonymizer: Anonymizer, records: Sequence[FeedbackRecord], entities: Counter[str], kept: _Kept | None
 ) -> Iterator[tuple[FeedbackRecord, FeedbackRecord | AnonymizationFailure | DroppedRecord]]:
     for start in range(0, len(records), _CHUNK):
         chunk = records[start : start + _CHUNK]
@@ -109,14 +132,17 @@ def _anonymized(
                 yield record, result
                 continue
             entities.update(result.entities)
+            if kept is not None:
+                kept.add(record, result, anonymizer)
             yield record, with_texts(record, result.fields)
 
 
 def _anonymized_pairs(
-    anonymizer: Anonymizer, mined: Sequence[Mined]
+    anonymizer: Anonymizer, mined: Sequence[Mined], kept: _Kept | None
 ) -> Iterator[tuple[Mined, FeedbackRecord]]:
     """A pair that cannot be anonymized as one is no loss: both of its records are told for themselves."""
     records = [pair.record for pair in mined]
-    for pair, (_, clean) in zip(mined, _anonymized(anonymizer, records, Counter()), strict=True):
+    found = _anonymized(anonymizer, records, Counter(), kept)
+    for pair, (_, clean) in zip(mined, found, strict=True):
         if isinstance(clean, FeedbackRecord):
             yield pair, clean

@@ -4,9 +4,8 @@ What the next stage must know of all drafts at once is a few numbers each (`Trai
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from gateway_tuning.datasets.quality import contamination
 from gateway_tuning.datasets.quality.filters import Reason, filter_samples
 from gateway_tuning.datasets.quality.sample import Sample, conversation, sample_of
 from gateway_tuning.datasets.quality.shingles import Hashes, Indexes, hash64
-from gateway_tuning.datasets.quality.signatures import sign
+from gateway_tuning.datasets.quality.signatures import Signatures, sign
 from gateway_tuning.datasets.selection import select
 from gateway_tuning.datasets.splits import GroupKeys
 from gateway_tuning.datasets.statements import Ballot
@@ -45,11 +44,12 @@ class ResolveJob:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """`ranges` in the bucket's object: kept drafts, rejected ones, lost votes, and records behind rejected drafts."""
+    """`ranges` in the bucket's object: kept drafts and rejected ones. `told` has, by block, what its records are told."""
 
     bucket: int
     kept: int
     ranges: tuple[tuple[int, int], ...]
+    told: tuple[tuple[int, int], ...]
     agreement: Agreement
     rejected: dict[str, int]  # by code
     hits: tuple[contamination.Hit, ...]
@@ -59,7 +59,7 @@ class Resolved:
 class Traits:
     """Of drafts, a number each; texts by the `exact` hash of their signatures.
 
-    `source_key` has the records behind draft `source_draft`.
+    `source_key` has the records behind draft `source_draft`, and `source_block` the block of each.
     """
 
     id_end: NDArray[np.uint32]  # what `GroupKeys.ids` lacks of the id
@@ -74,16 +74,21 @@ class Traits:
     newest: Indexes
     source_draft: Indexes
     source_key: Hashes
+    source_block: Indexes
 
 
 def resolve_bucket(workshop: Workshop, job: ResolveJob) -> Resolved:
     plan, recipe = job.plan, job.plan.recipe
     drafts: list[Draft] = []
     ballots: list[Ballot] = []
+    block_of: dict[str, int] = {}
     for number, (start, end) in job.reads:
         said = unpack(workshop.objects.read_range(layout.build_file(plan.key, "read", number), start, end))
-        drafts += map(draft_of, said["drafts"])
-        ballots += map(ballot_of, said["ballots"])
+        own = [draft_of(row) for row in said["drafts"]], [ballot_of(row) for row in said["ballots"]]
+        block_of |= {source.key: number for draft in own[0] for source in draft.sources}
+        block_of |= {ballot.source.key: number for ballot in own[1]}
+        drafts += own[0]
+        ballots += own[1]
     selection = select(
         drafts,
         ballots,
@@ -101,18 +106,35 @@ def resolve_bucket(workshop: Workshop, job: ResolveJob) -> Resolved:
     rejections = {
         source.key: (why[1].code, why[1].text) for draft, why in rejected for source in draft.sources
     }
-    data, ranges = joined(map(pack, (kept, rejected, selection.lost, rejections)))
+    data, ranges = joined(map(pack, (kept, rejected)))
     workshop.objects.write(layout.build_file(plan.key, "drafts", job.bucket), data)
+    told = _by_block(plan, block_of, selection.lost, rejections)
+    data, told_ranges = joined(map(pack, told))
+    workshop.objects.write(layout.build_file(plan.key, "told", job.bucket), data)
     sound = {sample.id: sample for sample in filtered.kept}
-    _write_arrays(workshop, job, kept, [sound[draft.id] for draft in kept])
+    _write_arrays(workshop, job, kept, [sound[draft.id] for draft in kept], block_of)
     return Resolved(
         bucket=job.bucket,
         kept=len(kept),
         ranges=tuple(ranges),
+        told=tuple(told_ranges),
         agreement=agreement(selection.verdicts),
         rejected=dict(Counter(reason.code for _, (_, reason, _) in rejected)),
         hits=hits,
     )
+
+
+def _by_block(
+    plan: Plan,
+    block_of: Mapping[str, int],
+    lost: Mapping[str, tuple[str, str]],
+    rejected: Mapping[str, tuple[str, str]],
+) -> list[dict[str, dict[str, tuple[str, str]]]]:
+    told: list[dict[str, dict[str, tuple[str, str]]]] = [{"lost": {}, "rejected": {}} for _ in plan.blocks]
+    for name, reasons in (("lost", lost), ("rejected", rejected)):
+        for key, reason in reasons.items():
+            told[block_of[key]][name][key] = reason
+    return told
 
 
 def traits(loaded: arrays.Arrays) -> Traits:
@@ -124,34 +146,42 @@ def group_keys(loaded: arrays.Arrays) -> GroupKeys:
 
 
 def _write_arrays(
-    workshop: Workshop, job: ResolveJob, kept: Sequence[Draft], samples: Sequence[Sample]
+    workshop: Workshop,
+    job: ResolveJob,
+    kept: Sequence[Draft],
+    samples: Sequence[Sample],
+    block_of: Mapping[str, int],
 ) -> None:
     prompts = [sample.prompt for sample in samples]
     contexts = [conversation(draft.context.messages) for draft in kept]
     answers = [sample.answer for sample in samples]
     rivals = [sample.rejected for sample in samples]
-    asked = _Signed.of(prompts)
-    said = _Signed.of([*contexts, *answers, *(text for text in rivals if text is not None)])
-    sources = [(index, hash64(source.key)) for index, draft in enumerate(kept) for source in draft.sources]
+    texts = _Signed.of([*prompts, *contexts, *answers, *(text for text in rivals if text is not None)])
+    asked, others = (
+        texts.hashes(prompts),
+        (texts.hashes(contexts), texts.hashes(answers), texts.hashes(rivals)),
+    )
+    sources = [(index, source.key) for index, draft in enumerate(kept) for source in draft.sources]
     found = Traits(
         id_end=np.array([int(draft.id[16:], 16) for draft in kept], np.uint32),
         kind=np.array([KINDS.index(draft.kind) for draft in kept], np.int8),
         label=np.array([-1 if draft.desirable is None else int(draft.desirable) for draft in kept], np.int8),
-        prompt=asked.hashes(prompts),
-        context=said.hashes(contexts),
-        answer=said.hashes(answers),
-        rival=said.hashes(rivals),
+        prompt=asked,
+        context=others[0],
+        answer=others[1],
+        rival=others[2],
         corrected=np.array([sample.rating.corrected for sample in samples], bool),
         raters=np.array([sample.rating.raters for sample in samples], np.int64),
         newest=np.array([int(sample.rating.newest.timestamp() * 1e6) for sample in samples], np.int64),
         source_draft=np.array([index for index, _ in sources], np.int64),
-        source_key=np.array([key for _, key in sources], np.uint64),
+        source_key=np.array([hash64(key) for _, key in sources], np.uint64),
+        source_block=np.array([block_of[key] for _, key in sources], np.int64),
     )
     table = {f"t{name}": getattr(found, name) for name in Traits.__slots__}
     keys = GroupKeys.of(kept)
     table |= {f"g{name}": getattr(keys, name) for name in GroupKeys.__slots__}
     workshop.objects.write(layout.build_file(job.plan.key, "traits", job.bucket), arrays.encode(table))
-    signed = asked.arrays("asked") | said.arrays("said")
+    signed = texts.arrays("asked", asked) | texts.arrays("said", np.concatenate(others))
     workshop.objects.write(layout.build_file(job.plan.key, "signatures", job.bucket), arrays.encode(signed))
 
 
@@ -160,7 +190,7 @@ class _Signed:
     """Each different text once."""
 
     exact: dict[str, int]
-    of_texts: Any
+    signatures: Signatures
 
     @staticmethod
     def of(texts: Iterable[str]) -> "_Signed":
@@ -171,6 +201,9 @@ class _Signed:
     def hashes(self, texts: Iterable[str | None]) -> Hashes:
         return np.array([0 if text is None else self.exact[text] for text in texts], np.uint64)
 
-    def arrays(self, name: str) -> arrays.Arrays:
-        exact, first = np.unique(self.of_texts.exact, return_index=True)
-        return {f"{name}_exact": exact, f"{name}_minima": self.of_texts.minima[first]}
+    def arrays(self, name: str, hashes: Hashes) -> arrays.Arrays:
+        """Of the texts of these hashes; 0 stands for no text."""
+        exact, first = np.unique(self.signatures.exact, return_index=True)
+        wanted = np.unique(hashes[hashes != 0])
+        rows = first[np.searchsorted(exact, wanted)]
+        return {f"{name}_exact": wanted, f"{name}_minima": self.signatures.minima[rows]}

@@ -1,7 +1,7 @@
 """Last stages: examples to Parquet, rejected ones beside them, and what became of every record."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,15 @@ import numpy as np
 from gateway_tuning.datasets import parquet
 from gateway_tuning.datasets.building import arrays
 from gateway_tuning.datasets.building.arranging import BALANCE, DUPLICATE, DUPLICATES, KEPT
-from gateway_tuning.datasets.building.codec import draft_of, pack, unpack
+from gateway_tuning.datasets.building.codec import draft_of, joined, pack, unpack
 from gateway_tuning.datasets.building.plan import Plan
 from gateway_tuning.datasets.building.reading import Read
 from gateway_tuning.datasets.building.resolving import Resolved
 from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.example import Example
+from gateway_tuning.datasets.formats import WRITERS
 from gateway_tuning.datasets.manifest import Part
-from gateway_tuning.datasets.published import write_part, write_rejected
+from gateway_tuning.datasets.published import lines_of, write_part, write_rejected
 from gateway_tuning.datasets.quality.balance import OVER_RATIO
 from gateway_tuning.datasets.quality.deduplicate import NEAR_DUPLICATE
 from gateway_tuning.datasets.quality.filters import Reason
@@ -38,9 +39,11 @@ class WriteJob:
 
 @dataclass(frozen=True, slots=True)
 class TallyJob:
+    """`told` has, by bucket, where it stands what was decided there on the block's records."""
+
     plan: Plan
     read: Read
-    resolved: tuple[Resolved, ...]
+    told: tuple[tuple[int, tuple[int, int]], ...]
     balance_reason: str | None
 
 
@@ -50,8 +53,20 @@ class Tally:
     left_out: dict[str, int]
 
 
-def write_bucket(workshop: Workshop, job: WriteJob) -> tuple[list[Part], Part | None]:
-    """A part for each split that the bucket has examples of, and one for its rejected examples."""
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """A part for each split that the bucket has examples of, and one for its rejected ones.
+
+    `lines` has, by format and split, where its lines stand in what the bucket left, and how many.
+    """
+
+    bucket: int
+    parts: tuple[Part, ...]
+    rejected: Part | None
+    lines: dict[tuple[str, str], tuple[tuple[int, int], int]]
+
+
+def write_bucket(workshop: Workshop, job: WriteJob) -> Wrote:
     by_split: dict[str, list[Example]] = {split: [] for split in SPLITS}
     out: list[Rejected] = []
     for one, verdict, stays in placed(workshop, job.plan, job.resolved):
@@ -68,12 +83,32 @@ def write_bucket(workshop: Workshop, job: WriteJob) -> tuple[list[Part], Part | 
     if job.plan.recipe.augmentation.is_on:
         added = layout.build_file(job.plan.key, "augmented", job.resolved.bucket)
         by_split[TRAIN] += parquet.decode(workshop.objects.read(added))
-    parts = [
-        write_part(workshop.objects, job.dataset_id, split, found)
-        for split, found in by_split.items()
-        if found
-    ]
-    return parts, write_rejected(workshop.objects, job.dataset_id, out) if out else None
+    names = [(name, split) for name in WRITERS for split in SPLITS]
+    written = [lines_of(name, by_split[split]) for name, split in names]
+    data, ranges = joined(lines for lines, _ in written)
+    workshop.objects.write(layout.build_file(job.plan.key, "lines", job.resolved.bucket), data)
+    where = zip(ranges, (count for _, count in written), strict=True)
+    return Wrote(
+        bucket=job.resolved.bucket,
+        parts=tuple(
+            write_part(workshop.objects, job.dataset_id, split, found)
+            for split, found in by_split.items()
+            if found
+        ),
+        rejected=write_rejected(workshop.objects, job.dataset_id, out) if out else None,
+        lines=dict(zip(names, where, strict=True)),
+    )
+
+
+def lines_of_export(
+    workshop: Workshop, plan: Plan, wrote: Sequence[Wrote], name: str, split: str
+) -> Iterator[tuple[bytes, int]]:
+    """A bucket's lines at a time, and how many they are."""
+    for one in wrote:
+        (start, end), count = one.lines[name, split]
+        if count:
+            key = layout.build_file(plan.key, "lines", one.bucket)
+            yield workshop.objects.read_range(key, start, end), count
 
 
 def tally_block(workshop: Workshop, job: TallyJob) -> Tally:
@@ -84,10 +119,11 @@ def tally_block(workshop: Workshop, job: TallyJob) -> Tally:
     )
     lost_votes: dict[str, tuple[str, str]] = {}
     rejections: dict[str, tuple[str, str]] = {}
-    for one in job.resolved:
-        lost_votes |= _segment(workshop, plan, one, 2)
-        rejections |= _segment(workshop, plan, one, 3)
-    table = arrays.decode(workshop.objects.read(layout.build_file(plan.key, "used", 0)))
+    for bucket, (start, end) in job.told:
+        told = unpack(workshop.objects.read_range(layout.build_file(plan.key, "told", bucket), start, end))
+        lost_votes |= told["lost"]
+        rejections |= told["rejected"]
+    table = arrays.decode(workshop.objects.read(layout.build_file(plan.key, "used", number)))
     late = _late(table, job.balance_reason)
     names = [f"{plan.tenant}\x1f{row[0]}" for row in rows]
     keys = np.array([hash64(name) for name in names], np.uint64)

@@ -142,7 +142,10 @@ def injection(text: str, *, max_hidden: int) -> str | None:
 
 
 def _has(lower: str, triggers: tuple[str, ...]) -> bool:
-    return any(trigger in lower for trigger in triggers)
+    for trigger in triggers:  # noqa: SIM110 - half the time of any() over each text of a build
+        if trigger in lower:
+            return True
+    return False
 
 
 def _quoted(found: str) -> str:
