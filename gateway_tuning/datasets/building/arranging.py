@@ -111,9 +111,11 @@ def _signatures(
     if not len(every):
         return Signatures(every, np.empty(shape, np.uint32))
     minima = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint32, shape=shape)
+    signatures = Signatures(every, minima)
     for key, own in zip(keys, exact, strict=True):
         minima[np.searchsorted(every, own)] = arrays.decode(workshop.objects.read(key))[f"{name}_minima"]
-    return Signatures(every, minima)
+        signatures.let_go()
+    return signatures
 
 
 def _looked_up(signatures: Signatures, values: Hashes, hashes: Hashes) -> Hashes:
@@ -141,16 +143,18 @@ def _nearest(
     asked: Signatures, known: Traits, keys: GroupKeys, given: Assignment, kept: NDArray[np.bool_]
 ) -> tuple[int, int] | None:
     """The drafts of test and train whose prompts are most alike, of those that share a band."""
-    members = []
+    members: list[tuple[Indexes, Indexes]] = []
     for split in (TEST, TRAIN):
         own = np.flatnonzero(kept & (given.split == SPLITS.index(split)))
         own = own[np.argsort(keys.ids[own])]
         hashes, first = np.unique(known.prompt[own], return_index=True)
-        rows = np.searchsorted(asked.exact, hashes)
-        members.append((own[first], Signatures(hashes, asked.minima[rows])))
-    (tests, test), (trains, train) = members
-    found = most_similar(test, train, floor=SIMILARITY_FLOOR) if len(test) and len(train) else None
-    return None if found is None else (int(tests[found.test]), int(trains[found.train]))
+        members.append((np.searchsorted(asked.exact, hashes), own[first]))
+    (tests, test_drafts), (trains, train_drafts) = members
+    found = most_similar(asked, tests, trains, floor=SIMILARITY_FLOOR)
+    if found is None:
+        return None
+    test, train = np.searchsorted(tests, found.test), np.searchsorted(trains, found.train)
+    return int(test_drafts[test]), int(train_drafts[train])
 
 
 def _leakage(  # noqa: PLR0917 - all of them are looked at

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from gateway_tuning.anonymization.anonymizer import AnonymizationFailure, Anonymizer, DroppedRecord
 from gateway_tuning.anonymization.masking import AnonymizedRecord
-from gateway_tuning.anonymization.vault import VaultEntry, entries_of
+from gateway_tuning.anonymization.vault import entries_of
+from gateway_tuning.anonymization.vault_entry import VaultEntry
 from gateway_tuning.datasets.building.assessing import CODE, Cap
 from gateway_tuning.datasets.building.codec import joined, pack
 from gateway_tuning.datasets.building.plan import Plan, bucket_of

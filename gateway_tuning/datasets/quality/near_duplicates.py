@@ -31,6 +31,7 @@ THRESHOLD = 0.7
 PROMPT_THRESHOLD = 0.6  # lower than for removal: joining two groups too many costs little, a leak much
 REACH = 32
 _PAIRS_AT_ONCE = 20_000
+_ROWS_AT_ONCE = 100_000
 _TO_MEASURE = 1_000  # pairs of the highest estimates that `most_similar` measures
 _LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
 _ERRORS = 3  # standard errors by which an estimate may fall short of the threshold before it is measured
@@ -75,7 +76,12 @@ def clusters(
 
 
 def most_similar(
-    test: Signatures, train: Signatures, *, floor: float = 0.4, measure: Measure | None = None
+    signatures: Signatures,
+    tests: Indexes,
+    trains: Indexes,
+    *,
+    floor: float = 0.4,
+    measure: Measure | None = None,
 ) -> Nearest | None:
     """The highest similarity of a test text to a train text, or None where no candidate reaches the floor.
 
@@ -84,15 +90,19 @@ def most_similar(
     found, that holds for pairs at the floor, and `banding(floor).chance_found(s)` tells it for others. In buckets of
     more than `REACH` train texts each test text is compared with `REACH` of them in each band.
 
-    `measure` gets indexes into test and train; without it the similarity is the largest of many estimates, and so
-    rather too high than too low. Of equals, the pair with the smallest content hashes counts.
+    `tests` and `trains` index `signatures`, and so do what `measure` gets and what is found. Without `measure` the
+    similarity is the largest of many estimates, and so rather too high than too low. Of equals, the pair with the
+    smallest content hashes counts.
 
     Raises:
         ConfigurationError: as `clusters`.
     """
-    permutations = permutations_of(test, train)
+    permutations = permutations_of(signatures)
+    tests, trains = (
+        rows[np.unique(signatures.exact[rows], return_index=True)[1]] for rows in (tests, trains)
+    )
     for level in (*(level for level in _LEVELS if level > floor), floor):
-        found = _nearest(test, train, banding(level, permutations), measure)
+        found = _nearest(signatures, tests, trains, banding(level, permutations), measure)
         if found is not None and found.similarity >= level:
             return found
     return None
@@ -140,31 +150,37 @@ def measure_of(left: Sequence[str], right: Sequence[str]) -> Measure:
     return measure
 
 
-def _nearest(test: Signatures, train: Signatures, cut: Banding, measure: Measure | None) -> Nearest | None:
-    _, tests = np.unique(test.exact, return_index=True)
-    _, trains = np.unique(train.exact, return_index=True)
+def _nearest(
+    signatures: Signatures, tests: Indexes, trains: Indexes, cut: Banding, measure: Measure | None
+) -> Nearest | None:
+    exact = signatures.exact
     left, right, values = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
     for band in range(cut.bands):
-        keys, held = _band_keys(test, tests, cut, band), _band_keys(train, trains, cut, band)
+        keys, held = _band_keys(signatures, tests, cut, band), _band_keys(signatures, trains, cut, band)
         for some, others in _joint_pairs(keys, held, tests, trains, reach=REACH):
             left, right = np.concatenate([left, some]), np.concatenate([right, others])
-            values = np.concatenate([values, _estimates(test, train, some, others)])
-            best = np.lexsort((train.exact[right], test.exact[left], -values))
-            distinct = np.unique(left[best] * len(train) + right[best], return_index=True)[1]
+            values = np.concatenate([values, _estimates(signatures, signatures, some, others)])
+            best = np.lexsort((exact[right], exact[left], -values))
+            distinct = np.unique(left[best] * len(exact) + right[best], return_index=True)[1]
             best = best[np.sort(distinct)][:_TO_MEASURE]
             left, right, values = left[best], right[best], values[best]
     if not len(left):
         return None
     if measure is not None:
         values = measure(left, right)
-    first = np.lexsort((train.exact[right], test.exact[left], -values))[0]
+    first = np.lexsort((exact[right], exact[left], -values))[0]
     return Nearest(float(values[first]), int(left[first]), int(right[first]), measure is not None)
 
 
 def _band_keys(signatures: Signatures, rows: Indexes, cut: Banding, band: int) -> Hashes:
+    """Rows that are mapped from a file leave the memory again, so that it holds `_ROWS_AT_ONCE` of them."""
     keys = np.zeros(len(rows), np.uint64)
-    for column in range(band * cut.rows, (band + 1) * cut.rows):
-        keys = mixed(keys + signatures.minima[rows, column])
+    columns = slice(band * cut.rows, (band + 1) * cut.rows)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        own = slice(start, start + _ROWS_AT_ONCE)
+        for column in signatures.minima[rows[own], columns].T:
+            keys[own] = mixed(keys[own] + column)
+        signatures.let_go()
     return keys
 
 
@@ -219,6 +235,8 @@ def _in_chunks(left: Indexes, right: Indexes) -> Iterator[tuple[Indexes, Indexes
 
 def _estimates(ones: Signatures, others: Signatures, left: Indexes, right: Indexes) -> Similarities:
     equal = ones.minima[left] == others.minima[right]
+    ones.let_go()
+    others.let_go()
     return np.asarray(np.count_nonzero(equal, axis=1) / ones.minima.shape[1], np.float64)
 
 

@@ -9,6 +9,7 @@ and texts that agree in a whole band are candidates. A pair of similarity s beco
 1 - (1 - s^r)^b.
 """
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,12 @@ class Signatures:
 
     def __len__(self) -> int:
         return len(self.exact)
+
+    def let_go(self) -> None:
+        """Give back the memory of what was read of mapped `minima`; what is asked for again is read again."""
+        if isinstance(self.minima, np.memmap):
+            mapped: mmap.mmap = getattr(self.minima, "_mmap")  # noqa: B009 - numpy offers no other way
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Clusters hold what resembles each other, in any order; the nearest train text of a test text is found."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,15 @@ def copy_at_least(chance, text, similarity):
             break
         copy = longer
     return copy
+
+
+def nearest(test, train, *, measured=False, **options):
+    """The indexes found are those of the texts in `test` and in `train`."""
+    every = [*test, *train]
+    tests, trains = np.arange(len(test)), np.arange(len(test), len(every))
+    measure = measure_of(every, every) if measured else None
+    found = most_similar(sign(every), tests, trains, measure=measure, **options)
+    return None if found is None else replace(found, train=found.train - len(test))
 
 
 def partition(ids):
@@ -176,19 +186,19 @@ def test_the_most_similar_pair_is_found_and_measured():
     test[40] = " ".join([*train[321].split()[:30], *fresh(chance, 10)])
     truth = jaccard(*shingle_sets([test[40], train[321]]))
 
-    found = most_similar(sign(test), sign(train), measure=measure_of(test, train))
+    found = nearest(test, train, measured=True)
 
     assert (found.test, found.train, found.similarity, found.measured) == (40, 321, truth, True)
-    assert most_similar(sign(test), sign(train)).measured is False
+    assert nearest(test, train).measured is False
 
 
 def test_without_a_candidate_there_is_no_most_similar_pair():
     chance = random.Random(4)
     unrelated = [" ".join(fresh(chance)) for _ in range(50)]
 
-    assert most_similar(sign(unrelated[:10]), sign(unrelated[10:]), floor=0.5) is None
-    assert most_similar(sign([]), sign(unrelated)) is None
-    assert most_similar(sign(unrelated), sign([])) is None
+    assert nearest(unrelated[:10], unrelated[10:], floor=0.5) is None
+    assert nearest([], unrelated) is None
+    assert nearest(unrelated, []) is None
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -200,14 +210,14 @@ def test_the_most_similar_pair_is_that_of_all_pairs(seed):
     )
     truth = max(jaccard(one, other) for one in shingle_sets(test) for other in shingle_sets(train))
 
-    found = most_similar(sign(test), sign(train), floor=0.3, measure=measure_of(test, train))
+    found = nearest(test, train, floor=0.3, measured=True)
 
     assert (found.similarity if found else None) == (truth if truth >= 0.3 else None)
 
 
 @given(short_texts, short_texts)
 def test_the_most_similar_pair_is_at_least_as_similar_as_any_equal_one(test, train):
-    found = most_similar(sign(test), sign(train), measure=measure_of(test, train))
+    found = nearest(test, train, measured=True)
 
     if set(test) & set(train):
         assert found.similarity == 1
