@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import TrainingPlan
+from gateway_tuning.datasets.published import export_to
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
 from gateway_tuning.errors import ErasedError, ProviderError, ProviderUnavailableError
 from gateway_tuning.registry.model_version import (
@@ -151,23 +152,18 @@ def _submit(provider: Provider, job: TuningJob, files: TrainingFiles) -> Provide
 
 
 def _training_files(rt: Runtime, job: TuningJob, provider: Provider) -> TrainingFiles:
+    """In the format of the method: the dataset's own export where it has one, made of its parts where not."""
     manifest = rt.datasets.manifest(job.spec.dataset_id)
-    export_format = provider.capabilities.export_format
-    exports = {item.split: item for item in manifest.exports if item.format == export_format}
+    name = provider.capabilities.export_of(job.spec.method)
     folder = _folder(rt, job)
-
-    def local(split: str) -> Path | None:
-        export = exports[split]
-        if not export.rows:
-            return None
-        return rt.objects.download(
-            export.key, folder / f"{export_format}-{split}.jsonl", sha256=export.sha256
-        )
-
-    train = local(TRAIN)
+    train = export_to(folder / f"{name}-{TRAIN}.jsonl", rt.objects, manifest, name, TRAIN)
     if train is None:
-        raise ProviderError(f"Dataset {manifest.dataset_id} has no training examples for {job.spec.provider}")
-    return TrainingFiles(train=train, validation=local(VALIDATION))
+        raise ProviderError(
+            f"Dataset {manifest.dataset_id} has no training examples that {name} can hold, which "
+            f"{job.spec.provider} needs for {job.spec.method}"
+        )
+    held_out = export_to(folder / f"{name}-{VALIDATION}.jsonl", rt.objects, manifest, name, VALIDATION)
+    return TrainingFiles(train=train, validation=held_out)
 
 
 def _folder(rt: Runtime, job: TuningJob) -> Path:

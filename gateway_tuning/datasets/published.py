@@ -3,10 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
+from pathlib import Path
 
 from gateway_tuning.datasets import parquet, splits
 from gateway_tuning.datasets.example import Example
-from gateway_tuning.datasets.formats import WRITERS
+from gateway_tuning.datasets.formats import WRITERS, writer
 from gateway_tuning.datasets.manifest import Counts, Export, Leakage, Manifest, Part, dataset_id
 from gateway_tuning.datasets.quality import rejected as rejected_parquet
 from gateway_tuning.datasets.quality.rejected import Rejected
@@ -147,6 +148,29 @@ def read_rejected(store: ObjectStore, manifest: Manifest) -> list[Rejected]:
         for part in manifest.rejected
         for one in rejected_parquet.decode(store.read(part.key, sha256=part.sha256))
     ]
+
+
+def export_to(path: Path, store: ObjectStore, manifest: Manifest, name: str, split: str) -> Path | None:
+    """A split as a file of this format; None, and no file, where no example of it fits the format.
+
+    Raises:
+        ConfigurationError: there is no such format.
+        IntegrityError: what is stored is not what the manifest says.
+    """
+    known = next((one for one in manifest.exports if (one.format, one.split) == (name, split)), None)
+    if known is not None:
+        return store.download(known.key, path, sha256=known.sha256) if known.rows else None
+    lines = writer(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as stream:
+        written = sum(
+            stream.write(f"{line}\n")
+            for part in read_parts(store, manifest, split)
+            for line in lines(ordered(part))
+        )
+    if not written:
+        path.unlink()
+    return path if written else None
 
 
 def count_by_split_and_kind(examples: Sequence[Example]) -> dict[str, dict[str, int]]:

@@ -44,14 +44,28 @@ def exports_folder(cache: Path, dataset_id: str) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model on the way: `metrics` such as train_loss and validation_loss, `served_model` where it can be asked."""
+
+    step: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    served_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderJob:
-    """A provider's job as last seen. `progress` is in [0, 1] or None when the provider does not say."""
+    """A provider's job as last seen. `progress` is in [0, 1] or None when the provider does not say.
+
+    A status that is not known counts as running, and `message` says what the provider called it. `checkpoints` are in
+    the order of their steps.
+    """
 
     id: str
     status: JobStatus
     progress: float | None = None
     message: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    checkpoints: tuple[Checkpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,29 @@
 """The contract of a training provider. `tests/contracts/test_providers.py` holds every one to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway_tuning.errors import ProviderError
 from gateway_tuning.training.job import ProviderJob, TrainingFiles, TunedModel, TuningSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    methods: frozenset[str]
+    """`exports` has, by method, the format of its training file (`gateway_tuning.datasets.formats`)."""
+
+    exports: Mapping[str, str]
     base_models: frozenset[str] | None  # None: any the provider offers
     min_examples: int
-    export_format: str  # name of a writer in gateway_tuning.datasets.formats
+
+    def export_of(self, method: str) -> str:
+        """Raises ProviderError for a method that the provider does not have."""
+        try:
+            return self.exports[method]
+        except KeyError:
+            raise ProviderError(
+                f"The provider has no method {method}; use {' or '.join(sorted(self.exports))}"
+            ) from None
 
 
 class Provider(Protocol):

@@ -15,7 +15,7 @@ class EchoProvider:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(frozenset({"supervised"}), None, 1, "chat")
+        return Capabilities({"supervised": "chat"}, None, 1)
 
     def submit(self, key: str, spec: TuningSpec, files: TrainingFiles) -> ProviderJob:
         del spec

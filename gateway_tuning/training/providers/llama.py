@@ -22,10 +22,9 @@ from gateway_tuning.training.local.weights import BASE_MODEL
 from gateway_tuning.training.provider import Capabilities
 
 CAPABILITIES = Capabilities(
-    methods=frozenset({"supervised"}),
+    exports={"supervised": "chat"},
     base_models=frozenset({BASE_MODEL}),
     min_examples=10,
-    export_format="chat",
 )
 
 _workers: dict[Path, subprocess.Popen[bytes]] = {}
@@ -147,8 +146,7 @@ def _waiting_message(state: State) -> str:
 def _checked(spec: TuningSpec, files: TrainingFiles) -> LocalSpec:
     if spec.base_model != BASE_MODEL:
         raise ProviderError(f"The local provider tunes {BASE_MODEL}, not {spec.base_model}")
-    if spec.method not in CAPABILITIES.methods:
-        raise ProviderError(f"The local provider does not know the method {spec.method}; use supervised")
+    export_format = CAPABILITIES.export_of(spec.method)
     try:
         hyperparameters = LoraHyperparameters.model_validate(spec.hyperparameters)
         examples = len(read_chats(files.train))
@@ -162,7 +160,7 @@ def _checked(spec: TuningSpec, files: TrainingFiles) -> LocalSpec:
         ) from None
     except InputFileError as error:
         raise ProviderError(
-            f"{error}. Export the dataset again in the format {CAPABILITIES.export_format}"
+            f"{error}. Export the dataset again in the format {export_format}"
         ) from error
     if examples < CAPABILITIES.min_examples:
         raise ProviderError(
