@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         None, description="Service that tells a user's segment; no lookups when absent"
     )
     enrichment_profile_key: SecretStr | None = Field(None, description="Its bearer token")
+    vault_key: SecretStr | None = Field(
+        None, description="Wraps the vaults of pseudonyms, 32 bytes in hex; no way back is kept when absent"
+    )
     rating_token_key: SecretStr | None = Field(
         None, description="Signs the tokens that tie a rating to an answer the gateway gave"
     )

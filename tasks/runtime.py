@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from gateway_tuning.anonymization.policy import AnonymizationPolicy
+from gateway_tuning.anonymization.vaults import TenantVault, vault_key
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.catalog import DatasetCatalog
@@ -103,7 +104,15 @@ class Runtime:
         )
 
     def workshop(self) -> Workshop:
-        return Workshop(self.feedback, self.objects, self._anonymizer, LanguageDetector().language_of)
+        """Raises ConfigurationError: the key of the vaults is set, and is none."""
+        key = vault_key(self.settings)
+        return Workshop(
+            self.feedback,
+            self.objects,
+            self._anonymizer,
+            LanguageDetector().language_of,
+            None if key is None else lambda tenant: TenantVault(self.engine, self.objects, tenant, key),
+        )
 
     def _anonymizer(self, tenant: str, policy: AnonymizationPolicy) -> "Anonymizer":
         """Those of recent builds stay loaded."""

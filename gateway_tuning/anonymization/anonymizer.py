@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from gateway_tuning.anonymization.masking import AnonymizedRecord, fold_value, mask
+from gateway_tuning.anonymization.masking import AnonymizedRecord, mask
+from gateway_tuning.anonymization.mentions.values import fold_value
 from gateway_tuning.anonymization.policy import Action, AnonymizationPolicy, check_entities, find_denied
-from gateway_tuning.anonymization.pseudonyms import Pseudonyms
+from gateway_tuning.anonymization.pseudonyms.keyed import Pseudonyms
 from gateway_tuning.anonymization.recognition import IDENTIFYING_ENTITIES, EntityFinder, Span
 from gateway_tuning.errors import AnonymizationError, ConfigurationError, missing_extra
 

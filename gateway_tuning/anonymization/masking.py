@@ -4,30 +4,34 @@ Irreversible where placeholders are written: what stood behind one is kept nowhe
 """
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway_tuning.anonymization.common_words import COMMON
-from gateway_tuning.anonymization.mentions import find_mentions, fold, fuller_names, make_lexicon, name_words
-from gateway_tuning.anonymization.pseudonyms import CODE_PATTERN, Pseudonyms
-from gateway_tuning.anonymization.recognition import IDENTIFYING_ENTITIES, Span
+from gateway_tuning.anonymization.entities import IDENTIFYING_ENTITIES, Span
+from gateway_tuning.anonymization.mentions.common_words import COMMON
+from gateway_tuning.anonymization.mentions.people import (
+    find_mentions,
+    fold,
+    fuller_names,
+    make_lexicon,
+    name_words,
+)
+from gateway_tuning.anonymization.mentions.values import (
+    find_repetitions,
+    fold_value,
+    identity_of,
+    is_one_word,
+    without_possessive,
+)
+from gateway_tuning.anonymization.pseudonyms.keyed import Pseudonyms
+from gateway_tuning.anonymization.pseudonyms.placeholders import next_placeholder, placeholder_pattern
 from gateway_tuning.errors import AnonymizationError
 
 NUMBER = "NUMBER"
 """The entity of a number that nothing else covers, where numbers are masked."""
 
-_CODES = frozenset(
-    {
-        *("PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "US_ITIN", "US_PASSPORT"),
-        *("NATIONAL_ID", "BANK_ACCOUNT", "LICENSE_PLATE"),
-    }
-)
-_PHONE_DIGITS = 9  # the last ones tell numbers apart; before them stand country and trunk codes
-_POSSESSIVE = re.compile(r"['\u2019]s$", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*(?!\w)")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _BETWEEN_NAMES = re.compile(r"[^\S\n]{1,3}")
 
 
@@ -80,14 +84,14 @@ def mask(
     Every character of a span goes, save white space at its ends and the characters that are a placeholder
     already. Where spans overlap, the longest is one entity, then the one with the best score, then the first;
     what the others have beyond it is an entity of its own. A person is found again by parts of the name too,
-    see `mentions`. Numbers of placeholders count from 1 for each entity, by first appearance; those that stand
+    see `mentions.people`. Numbers of placeholders count from 1 for each entity, by first appearance; those that stand
     in the texts already are left out, so that a new one always means someone new.
 
     Args:
         fields: texts by field name.
         spans: what was found in them.
         entities: whose placeholders are known as such in the texts; those of the spans are in any case.
-        allowed: values that stay, as `fold_value` gives them.
+        allowed: values that stay, as `mentions.values.fold_value` gives them.
         mask_numbers: also replace each run of digits that is a word of its own, with its separators `.` and `,`.
         pseudonyms: knows pseudonyms in the texts, which stay, and makes those of `pseudonymized`.
         pseudonymized: the entities that get one instead of a placeholder.
@@ -96,7 +100,7 @@ def mask(
         AnonymizationError: a span lies outside its text, or its field does not exist.
     """
     used = {span.entity for found in spans.values() for span in found}
-    known = _placeholder_pattern({*entities, *used, NUMBER})
+    known = placeholder_pattern({*entities, *used, NUMBER})
     _check(fields, spans)
     covered = {name: _cover(text, known, pseudonyms) for name, text in fields.items()}
     kept = {name: bytes(cover) for name, cover in covered.items()}
@@ -107,7 +111,7 @@ def mask(
         for span, start, end in _cut(text, wanted, covered[name]):
             if _is_beside_kept(text[start:end], span, kept[name]):
                 continue
-            identity = _identity(text[start:end], span.entity)
+            identity = identity_of(text[start:end], span.entity)
             pieces[name].append(_Piece(start, end, identity))
             if identity not in names or span.score > names[identity][0]:
                 names[identity] = (span.score, span.entity)
@@ -121,12 +125,6 @@ def mask(
                 pieces[name].append(piece)
                 names[piece.identity] = (1.0, NUMBER)
     return _write(fields, pieces, names, known=known, pseudonyms=pseudonyms, pseudonymized=pseudonymized)
-
-
-def fold_value(value: str) -> str:
-    """Equal for two spellings of a value: case, white space, compatibility forms, a possessive s."""
-    folded = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-    return _POSSESSIVE.sub("", folded)
 
 
 def _sorted_out(text: str, spans: Sequence[Span], allowed: Container[str]) -> tuple[list[Span], list[Span]]:
@@ -152,23 +150,20 @@ def _add_mentions(
     values: dict[str, str] = {}
     for name, text in fields.items():
         for piece in pieces[name]:
-            value = _POSSESSIVE.sub("", text[piece.start : piece.end])
+            value = without_possessive(text[piece.start : piece.end])
             if len(value) > 1:  # a single character may be a word of its own anywhere
                 values.setdefault(value, merged.get(piece.identity, piece.identity))
         pieces[name] = [
             replace(piece, identity=merged.get(piece.identity, piece.identity)) for piece in pieces[name]
         ]
-    words = {
-        value: identity
-        for value, identity in values.items()
-        if value.isalpha() and not _UNSPACED.fullmatch(value)
-    }
+    words = {value: identity for value, identity in values.items() if is_one_word(value)}
     longer = {value: identity for value, identity in values.items() if value not in words}
     lexicon = make_lexicon(words, {one: people[one] for one in people if one in fullest and people[one]})
     surest = max((names[one][0] for one in people), default=0.0)
     for name, text in fields.items():
-        for piece in _repetitions(text, longer, covered[name]):
-            _take(piece, pieces[name], covered[name])
+        gaps = list(_free_runs(covered[name], 0, len(text)))
+        for start, end, identity in find_repetitions(text, longer, gaps):
+            _take(_Piece(start, end, identity), pieces[name], covered[name])
         for start, end in list(_free_runs(covered[name], 0, len(text))):
             for found in find_mentions(text[start:end], lexicon):
                 if fold_value(text[start + found.start : start + found.end]) not in allowed:
@@ -234,7 +229,7 @@ def _write(
                     written[piece.identity] = pseudonyms.make(entity, piece.identity, original, taken)
                     taken.add(written[piece.identity])
                 else:
-                    written[piece.identity] = _next_placeholder(entity, last, taken)
+                    written[piece.identity] = next_placeholder(entity, last, taken)
             now = written[piece.identity]
             if not now.startswith("<"):  # a word of its own, so that it is known again
                 before = (parts[-1] if parts and position == piece.start else "") + text[
@@ -251,21 +246,6 @@ def _write(
 
 def _ends_in_word(text: str) -> bool:
     return text[-1:].isalnum() or text.endswith("_")
-
-
-def _next_placeholder(entity: str, last: Counter[str], taken: set[str]) -> str:
-    while True:
-        last[entity] += 1
-        placeholder = f"<{entity}_{last[entity]}>"
-        if placeholder not in taken:
-            return placeholder
-
-
-def _placeholder_pattern(entities: Iterable[str]) -> re.Pattern[str]:
-    """Numbered placeholders, and the short codes that pseudonyms without a natural form are."""
-    # At most six digits: no telephone number passes for a placeholder.
-    names = "|".join(sorted(map(re.escape, entities)))
-    return re.compile(rf"<(?:{names})_(?:[1-9]\d{{0,5}}|{CODE_PATTERN})>", re.ASCII)
 
 
 def _check(fields: Mapping[str, str], spans: Mapping[str, Sequence[Span]]) -> None:
@@ -313,37 +293,3 @@ def _free_runs(covered: bytearray, start: int, end: int) -> Iterator[tuple[int, 
         stop = end if stop < 0 else stop
         yield start, stop
         start = stop
-
-
-def _identity(value: str, entity: str) -> str:
-    """Equal for two spellings of one value: case, white space, separators in numbers, a possessive s."""
-    folded = unicodedata.normalize("NFKC", value).casefold()
-    if entity in _CODES:
-        code = "".join(character for character in folded if character.isalnum())
-        return code[-_PHONE_DIGITS:] if entity == "PHONE_NUMBER" else code
-    return fold_value(value)
-
-
-def _repetitions(text: str, values: Mapping[str, str], covered: bytearray) -> list[_Piece]:
-    """Whole-word occurrences of `values` (value -> identity) where nothing is covered yet."""
-    longest_first = sorted(values, key=lambda value: (-len(value), value))
-    if not longest_first:
-        return []
-    anyone = "|".join(f"({_pattern_of(value)})" for value in longest_first)
-    pattern = re.compile(anyone, re.IGNORECASE)
-    # Each gap on its own: a placeholder beside it is a boundary, before and after it is written.
-    return [
-        _Piece(start + found.start(), start + found.end(), values[longest_first[(found.lastindex or 0) - 1]])
-        for start, end in _free_runs(covered, 0, len(text))
-        for found in pattern.finditer(text[start:end])
-    ]
-
-
-def _pattern_of(value: str) -> str:
-    """Any case, white space, apostrophe and composition of accents."""
-    spellings = {value, unicodedata.normalize("NFC", value), unicodedata.normalize("NFD", value)}
-    patterns = sorted(r"\s+".join(map(re.escape, spelling.split())) for spelling in spellings)
-    pattern = re.sub(r"['\u2019]", "['\u2019]", "|".join(patterns))
-    if _UNSPACED.fullmatch(value):
-        return f"(?:{pattern})"  # scripts that put no space between words
-    return rf"(?<!\w)(?:{pattern})(?!\w)"

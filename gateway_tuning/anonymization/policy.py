@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from gateway_tuning.anonymization.masking import NUMBER, fold_value
+from gateway_tuning.anonymization.masking import NUMBER
+from gateway_tuning.anonymization.mentions.values import fold_value
 from gateway_tuning.anonymization.recognition import Span
 from gateway_tuning.errors import ConfigurationError
 

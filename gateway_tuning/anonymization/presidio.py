@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
     from spacy.tokens import Doc
 
-# Recognizer, entity, and an expression without which none of its patterns matches.
+# Recognizer, entity, the digits (separators aside) and an expression without which none of its patterns matches.
+# Where it can, the expression begins with a character that is rare.
 _VALIDATED = (
-    ("CreditCardRecognizer", "CREDIT_CARD", r"(?:[0-9][ -]?){12}[0-9]"),
-    ("IbanRecognizer", "IBAN_CODE", r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}"),
-    ("CryptoRecognizer", "CRYPTO", r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}"),
-    ("IpRecognizer", "IP_ADDRESS", r"[0-9]\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]:[0-9A-Fa-f]*:[0-9A-Fa-f]|::[0-9A-Fa-f]|[0-9A-Fa-f]::"),
-    ("MacAddressRecognizer", "MAC_ADDRESS", r"(?:[0-9A-Fa-f]{2}[:-]){5}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\."),
-    ("UsSsnRecognizer", "US_SSN", r"(?<![0-9])[0-9]{3}[- .][0-9]{2}[- .][0-9]{4}(?![0-9])"),
-    ("UsItinRecognizer", "US_ITIN", r"\b9[0-9]{2}[- ]?[0-9]{2}[- ]?[0-9]{4}\b"),
-    ("UsPassportRecognizer", "US_PASSPORT", r"\b[A-Z0-9][0-9]{8}\b"),
+    ("CreditCardRecognizer", "CREDIT_CARD", 13, r"(?:[0-9][ -]?){12}[0-9]"),
+    ("IbanRecognizer", "IBAN_CODE", 2, r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}"),
+    ("CryptoRecognizer", "CRYPTO", 1, r"(?:bc1|[13])[a-zA-HJ-NP-Z0-9]{25}"),
+    ("IpRecognizer", "IP_ADDRESS", 1, r"\.(?<=[0-9]\.)[0-9]{1,3}\.[0-9]|:(?:(?<=[0-9A-Fa-f]:)[0-9A-Fa-f]{0,4}:|:[0-9A-Fa-f])"),
+    ("MacAddressRecognizer", "MAC_ADDRESS", 1, r"[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|\.(?<=[0-9A-Fa-f]\.)[0-9A-Fa-f]{4}\."),
+    ("UsSsnRecognizer", "US_SSN", 9, r"(?<![0-9])[0-9]{3}[- .][0-9]{2}[- .][0-9]{4}(?![0-9])"),
+    ("UsItinRecognizer", "US_ITIN", 9, r"\b9[0-9]{2}[- ]?[0-9]{2}[- ]?[0-9]{4}\b"),
+    ("UsPassportRecognizer", "US_PASSPORT", 8, r"\b[A-Z0-9][0-9]{8}\b"),
 )  # fmt: skip
-VALIDATED_ENTITIES = frozenset(entity for _, entity, _ in _VALIDATED)
+VALIDATED_ENTITIES = frozenset(entity for _, entity, _, _ in _VALIDATED)
 _MARGIN = 100  # characters
 _CONTEXT_WORDS = 5  # before the span, as Presidio's enhancer takes them
 _CONTEXT_CHARACTERS = 80
@@ -55,6 +56,7 @@ class _EndAnalysis(logging.Handler):
 class _Recognizer:
     recognizer: Any
     entity: str
+    digits: int
     required: re.Pattern[str]
     context: tuple[str, ...]
 
@@ -95,10 +97,11 @@ class PresidioRecognizers:
             _Recognizer(
                 recognizer,
                 entity,
+                digits,
                 re.compile(required),
                 tuple(word.strip(" #") for word in recognizer.context),
             )
-            for name, entity, required in _VALIDATED
+            for name, entity, digits, required in _VALIDATED
             if entity in entities
             for recognizer in [getattr(predefined_recognizers, name)(supported_language=_LANGUAGE)]
         )
@@ -106,14 +109,15 @@ class PresidioRecognizers:
         _ENGINE_LOG.handlers = [_EndAnalysis()]
         _ENGINE_LOG.propagate = False
 
-    def find(self, text: Text, doc: "Doc") -> Iterator[Span]:
-        if text.digits:
-            for one in self._validated:
+    def find(self, text: Text, tokenize: Callable[[str], "Doc"]) -> Iterator[Span]:
+        """A site's own recognizers may look at tokens; without them there are none to make."""
+        for one in self._validated:
+            if text.digits >= one.digits:
                 for start, end in _windows(text, one.required):
                     hits = one.recognizer.analyze(text.text[start:end], [one.entity], None)
                     yield from self._spans(hits, text, one.context, start)
         if self._extra:
-            artifacts = _artifacts(doc)
+            artifacts = _artifacts(tokenize(text.text))
             for extra in self._extra:
                 hits = extra.analyze(text.text, self._entities, artifacts)
                 yield from self._spans(hits, text, tuple(extra.context or ()))

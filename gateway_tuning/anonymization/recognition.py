@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gateway_tuning.anonymization.corrections import correct_names
 from gateway_tuning.anonymization.entities import IDENTIFYING_ENTITIES, Span
-from gateway_tuning.anonymization.language_model import ENTITY_OF_LABEL, LanguageModel
+from gateway_tuning.anonymization.names.corrections import correct_names
+from gateway_tuning.anonymization.names.language_model import ENTITY_OF_LABEL, LanguageModel
 from gateway_tuning.anonymization.patterns.addresses import find_addresses, find_codes_beside
 from gateway_tuning.anonymization.patterns.credentials import CREDENTIAL_PATTERNS
 from gateway_tuning.anonymization.patterns.ibans import find_ibans
 from gateway_tuning.anonymization.patterns.identifiers import IDENTIFIER_PATTERNS
-from gateway_tuning.anonymization.patterns.pattern import Text, find_patterns, prepare
+from gateway_tuning.anonymization.patterns.pattern import Patterns, Text, prepare
 from gateway_tuning.anonymization.patterns.people import find_people, find_recipients
 from gateway_tuning.anonymization.patterns.phones import find_phones
 from gateway_tuning.anonymization.presidio import (
@@ -70,7 +70,7 @@ class EntityFinder:
         self._max_characters = max_characters
         self._recognizers = PresidioRecognizers(self.entities, extra_recognizers)
         self._model = LanguageModel(spacy_model)
-        self._patterns = tuple(
+        self._patterns = Patterns(
             pattern
             for pattern in (*IDENTIFIER_PATTERNS, *CREDENTIAL_PATTERNS)
             if pattern.entity in self._wanted
@@ -123,11 +123,15 @@ class EntityFinder:
 
     def _analyze(self, texts: list[str]) -> list[tuple[Span, ...]]:
         results = []
-        with self._model.read(texts) as read:
-            for raw, (doc, entities) in zip(texts, read, strict=True):
+        with self._model.words():
+            for raw, entities in zip(texts, self._model.find(texts), strict=True):
                 text = prepare(raw)
                 named = tuple(correct_names(raw, entities))
-                spans = [*named, *self._recognizers.find(text, doc), *self._find_by_patterns(text, named)]
+                spans = [
+                    *named,
+                    *self._recognizers.find(text, self._model.tokenize),
+                    *self._find_by_patterns(text, named),
+                ]
                 results.append(
                     _without_repetitions(
                         span
@@ -138,7 +142,7 @@ class EntityFinder:
         return results
 
     def _find_by_patterns(self, text: Text, named: Sequence[Span]) -> Iterator[Span]:
-        yield from find_patterns(self._patterns, text)
+        yield from self._patterns.find(text)
         yield from find_people(text)
         yield from find_phones(text)
         yield from find_ibans(text)

@@ -5,15 +5,19 @@ key; the data key lies beside them, wrapped by a key of the settings. Whoever ha
 the objects only, learns nothing. Without a vault nothing leads back.
 """
 
+import hmac
 import json
 import os
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway_tuning.anonymization.masking import AnonymizedRecord, fold_value
+from gateway_tuning.anonymization.masking import AnonymizedRecord
+from gateway_tuning.anonymization.mentions.values import fold_value
 from gateway_tuning.anonymization.policy import Action, AnonymizationPolicy
+from gateway_tuning.anonymization.vault_entry import VaultEntry, of_row, to_row
 from gateway_tuning.errors import (
     ConfigurationError,
     ConflictError,
@@ -31,13 +35,6 @@ _NONCE_BYTES = 12
 _KEY_ID_BYTES = 8
 _KEYS_MAGIC = b"GTVK1"
 _BATCH_MAGIC = b"GTVB1"
-
-
-@dataclass(frozen=True, slots=True)
-class VaultEntry:
-    pseudonym: str
-    entity: str
-    original: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class _Keys:
 
 
 class Vault:
-    """One tenant's. Any number may write at a time; `forget` and `destroy` must run alone."""
+    """One tenant's. Any number may write at a time; `forget`, `sweep` and `destroy` must run alone."""
 
     def __init__(self, store: ObjectStore, place: VaultPlace, wrapping_key: bytes) -> None:
         """Raises ConfigurationError: the wrapping key does not have 32 bytes."""
@@ -77,7 +74,7 @@ class Vault:
         self._wrapping = _cipher(wrapping_key)
 
     def write(self, entries: Iterable[VaultEntry]) -> None:
-        """Add a batch. A vault that has no key, or was destroyed, begins with a new one.
+        """Add a batch; the same one again changes nothing. A vault without a key begins with a new one.
 
         Raises:
             IntegrityError: the vault's key is not what this wrapping key wrapped, or is missing.
@@ -88,7 +85,7 @@ class Vault:
             self._write_batch(keys.current, unique)
 
     def reveal(self, pseudonym: str) -> tuple[VaultEntry, ...]:
-        """What the pseudonym stands for; more than one entry where two values of the tenant share it.
+        """What the pseudonym stands for: an entry for each value of the tenant that has it, and who said it.
 
         Raises:
             NotFoundError: the vault does not know it, for instance after `forget` or `destroy`.
@@ -136,11 +133,15 @@ class Vault:
             self._sweep(done)
         return removed
 
+    def sweep(self) -> None:
+        """Delete what a `forget` that was killed left: batches that no key opens any more."""
+        keys = self._keys()
+        if keys is not None:
+            self._sweep(keys)
+
     def destroy(self) -> None:
-        """Delete the data key, which alone makes everything unreadable, then the batches. Safe to run again."""
-        self._store.delete(self._place.keys)
-        for key in self._store.list_keys(self._place.batches):
-            self._store.delete(key)
+        """See the function `destroy`."""
+        destroy(self._store, self._place)
 
     def _begin(self) -> _Keys:
         if self._store.list_keys(self._place.batches):
@@ -194,13 +195,12 @@ class Vault:
         return _Keys(bytes.fromhex(body["current"]), pending, tuple(body["retired"]))
 
     def _write_batch(self, data_key: bytes, entries: Iterable[VaultEntry]) -> None:
-        rows = [[entry.pseudonym, entry.entity, entry.original] for entry in entries]
-        head = _BATCH_MAGIC + _key_id(data_key)
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = _cipher(data_key).encrypt(
-            nonce, zlib.compress(json.dumps(rows).encode()), self._bound("batch")
-        )
-        data = head + nonce + sealed
+        plain = zlib.compress(json.dumps([to_row(entry) for entry in entries]).encode())
+        # Made of the key and the content: a batch that is written again is the same object, and no nonce serves
+        # two contents.
+        nonce = hmac.digest(hmac.digest(data_key, b"nonce", "sha256"), plain, "sha256")[:_NONCE_BYTES]
+        sealed = _cipher(data_key).encrypt(nonce, plain, self._bound("batch"))
+        data = _BATCH_MAGIC + _key_id(data_key) + nonce + sealed
         self._store.write_new(self._place.batch(sha256_hex(data)), data)
 
     def _batches(self, keys: _Keys) -> Iterator[list[VaultEntry]]:
@@ -248,19 +248,34 @@ class Vault:
             raise IntegrityError(
                 f"{self._store.uri(key)} does not open: it was changed; restore it from a copy"
             ) from None
-        return [VaultEntry(*row) for row in rows]
+        return [of_row(row) for row in rows]
 
     def _bound(self, kind: str) -> bytes:
         """Additional data: what was written as one thing for one tenant opens as no other."""
         return f"gateway-tuning vault\x1f{kind}\x1f{self._place.name}".encode()
 
 
+def destroy(store: ObjectStore, place: VaultPlace) -> None:
+    """Delete the data key, which alone makes everything unreadable, then the batches. Safe to run again.
+
+    Needs no wrapping key: a vault whose key was lost can be destroyed too.
+    """
+    store.delete(place.keys)
+    for key in store.list_keys(place.batches):
+        store.delete(key)
+
+
 def entries_of(
-    originals: Mapping[str, str], record: AnonymizedRecord, policy: AnonymizationPolicy
+    originals: Mapping[str, str],
+    record: AnonymizedRecord,
+    policy: AnonymizationPolicy,
+    *,
+    subject: str | None = None,
+    said_at: datetime | None = None,
 ) -> list[VaultEntry]:
     """What a vault should know of a record: `originals` are its texts before, by field."""
     found = (
-        VaultEntry(one.text.strip(), one.entity, originals[one.field][one.start : one.end])
+        VaultEntry(one.text.strip(), one.entity, originals[one.field][one.start : one.end], subject, said_at)
         for one in record.replacements
         if policy.action_for(one.entity) is Action.PSEUDONYM
     )

@@ -14,6 +14,7 @@ from gateway_tuning.cli import (
     records,
     running,
     subjects,
+    vault,
 )
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command("anonymize")(anonymize.anonymize)
 app.add_typer(access.keys_app, name="keys")
 app.add_typer(access.audit_app, name="audit")
 app.add_typer(subjects.app, name="subjects")
+app.add_typer(vault.app, name="vault")
 
 
 @app.callback(invoke_without_command=True)

@@ -104,7 +104,7 @@ def verify_certificate(
     if not isinstance(certificate, dict):
         raise InputFileError(f"{file} is no certificate: it holds no JSON object")
     places = _places()
-    found = verify(places.engine, places.objects, certificate)
+    found = verify(places.engine, places.objects, certificate, vault_key=places.vault_key)
     if not found.holds:
         raise IntegrityError(f"The certificate {file} does not hold: {'; '.join(found.problems)}")
     typer.echo(

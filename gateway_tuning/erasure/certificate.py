@@ -14,6 +14,7 @@ from gateway_tuning.erasure.derived import cycles_on, drift_reports_on, jobs_on
 from gateway_tuning.erasure.places import Places
 from gateway_tuning.erasure.search import SEARCHED, search
 from gateway_tuning.erasure.store import Erasure, ErasureStore
+from gateway_tuning.erasure.vault import found_in_vault
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.storage.database import reading
 from gateway_tuning.storage.object_store import ObjectStore
@@ -21,12 +22,13 @@ from gateway_tuning.storage.tables import audit_entries, canaries, evaluations, 
 
 VERSION = 1
 COMPLETED = "erasure.complete"
+_VAULT = "object storage, vaults: entries of what the subject said up to the erasure, decrypted"
 LIMITS = (
     "backups and copies made outside of this service",
     "weights of the models listed: they were trained on the data and are kept out of new runs",
     "reports that were saved outside of the service's own folder",
     "PostgreSQL: freed space and the write-ahead log keep bytes until they are written over",
-    "object storage with versions kept: older versions of deleted objects",
+    "object storage with versions kept: older versions of objects that were deleted or written anew",
     "copies of training files on other machines while a job of theirs is running; they go with its end",
 )
 
@@ -66,7 +68,7 @@ def draw_up(
         "cycles_on_those_datasets": [
             cycle_id for cycle_id, dataset_id in cycles_on(places.engine) if dataset_id in replaced
         ],
-        "searched": list(SEARCHED),
+        "searched": [*SEARCHED, _VAULT],
         "not_done": list(not_done),
         "vouched_for": list(vouched_for),
         "not_reached": list(LIMITS),
@@ -91,8 +93,17 @@ class Verification:
         return not self.problems
 
 
-def verify(engine: sa.Engine, objects: ObjectStore, certificate: Mapping[str, Any]) -> Verification:
-    """The hash is that of the content, it stands in the unbroken audit log, and a fresh search finds nothing."""
+def verify(
+    engine: sa.Engine,
+    objects: ObjectStore,
+    certificate: Mapping[str, Any],
+    *,
+    vault_key: bytes | None = None,
+) -> Verification:
+    """The hash is that of the content, it stands in the unbroken audit log, and a fresh search finds nothing.
+
+    Where the tenant has a vault, it holds only with the vault's key: what cannot be searched may hold the person.
+    """
     if certificate.get("sha256") != digest(certificate):
         return Verification(("its content does not match its sha256: it was changed",))
     try:
@@ -105,7 +116,8 @@ def verify(engine: sa.Engine, objects: ObjectStore, certificate: Mapping[str, An
     chain = AuditLog(engine).verify()
     if not chain.intact:
         problems.append(f"the audit log is broken at entry {chain.broken_at}: {chain.reason}")
-    problems += [f"found again: {place}" for place in search(engine, objects, erasure)]
+    again = [*search(engine, objects, erasure), *found_in_vault(engine, objects, erasure, vault_key)]
+    problems += [f"found again: {place}" for place in again]
     return Verification(tuple(problems))
 
 

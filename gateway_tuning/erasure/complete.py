@@ -15,6 +15,7 @@ from gateway_tuning.erasure.remains import remove_remains
 from gateway_tuning.erasure.rewrite import datasets_holding, rewrite
 from gateway_tuning.erasure.search import search
 from gateway_tuning.erasure.store import Erasure, ErasureState, ErasureStore, note_datasets
+from gateway_tuning.erasure.vault import forget_in_vault, found_in_vault
 from gateway_tuning.storage.tables import dataset_feedback, datasets, erasures, model_versions
 from gateway_tuning.storage.tenants import lock_tenant
 
@@ -29,9 +30,9 @@ def complete(
     wait_seconds: float = WAIT_SECONDS,
     unknown_jobs_are_gone: bool = False,
 ) -> Erasure:
-    """Rewrite or retire datasets, see to what was made of them, search again, and certify.
+    """Rewrite or retire datasets, see to what was made of them, forget in the vault, search again, and certify.
 
-    `wait_seconds` is the longest wait for tuning jobs to end, and for others to leave the database. What cannot be done now leaves the erasure
+    `wait_seconds` is the longest wait for tuning jobs to end, and for others to leave the database or the vault. What cannot be done now leaves the erasure
     `incomplete`, to be tried again. `unknown_jobs_are_gone`: somebody vouches for files of jobs that the provider
     does not know here; the certificate says so.
     """
@@ -45,6 +46,7 @@ def complete(
     not_done = [item.told for item in left if item.told not in vouched_for]
     remove_leftovers(places)
     _drop_lineage(places.engine, erasure)
+    not_done += _forget(places, erasure, wait_seconds)
     not_done += remove_remains(places.engine, wait_seconds=wait_seconds)
     not_done += [f"still found: {place}" for place in search(places.engine, places.objects, erasure)]
     _certify(places, store.get(erasure_id), not_done, vouched_for, now)
@@ -59,7 +61,17 @@ def sweep(places: Places, *, now: datetime) -> list[str]:
     """What runs that began before an erasure and were killed after it left behind. Returns what could not be done."""
     left = settle(places, retired_datasets(places.engine), now)
     remove_leftovers(places)
-    return [item.told for item in left]
+    tenants = ErasureStore(places.engine).tenants()
+    forgotten = [forget_in_vault(places, tenant, wait_seconds=WAIT_SECONDS) for tenant in tenants]
+    return [*(item.told for item in left), *(line for lines in forgotten for line in lines)]
+
+
+def _forget(places: Places, erasure: Erasure, wait_seconds: float) -> list[str]:
+    found = forget_in_vault(places, erasure.tenant, wait_seconds=wait_seconds)
+    if found:
+        return found
+    again = found_in_vault(places.engine, places.objects, erasure, places.vault_key)
+    return [f"still found: {place}" for place in again]
 
 
 def _rewrite_all(places: Places, erasure: Erasure, now: datetime) -> None:

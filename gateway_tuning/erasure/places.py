@@ -7,6 +7,7 @@ from typing import Self
 
 import sqlalchemy as sa
 
+from gateway_tuning.anonymization.vaults import vault_key
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.object_store import ObjectStore
 from gateway_tuning.training import catalog
@@ -15,13 +16,17 @@ from gateway_tuning.training.provider import Provider
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`provider` gives a training provider by its name. `home` and `cache_dir` are this machine's."""
+    """`provider` gives a training provider by its name. `home` and `cache_dir` are this machine's.
+
+    `vault_key` opens the vaults of pseudonyms; None where there are none.
+    """
 
     engine: sa.Engine
     objects: ObjectStore
     provider: Callable[[str], Provider]
     home: Path
     cache_dir: Path
+    vault_key: bytes | None = None
 
     @classmethod
     def of(cls, settings: Settings, engine: sa.Engine, objects: ObjectStore) -> Self:
@@ -31,4 +36,5 @@ class Places:
             provider=lambda name: catalog.provider(name, settings),
             home=settings.home,
             cache_dir=settings.cache_dir,
+            vault_key=vault_key(settings),
         )

@@ -4,6 +4,7 @@ LAYOUT_VERSION = 1
 
 
 DATASETS, MODELS, EVALUATIONS, DRIFT, BUILDS = "datasets", "models", "evaluations", "drift", "builds"
+VAULTS = "vaults"
 
 
 def dataset_folder(dataset_id: str) -> str:

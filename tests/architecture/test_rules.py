@@ -33,8 +33,10 @@ PURE = [
     *(
         f"anonymization/{name}.py"
         for name in (
-            *("masking", "mentions", "policy", "pseudonyms", "pseudonym_forms", "pseudonym_dates"),
-            *("entities", "corrections", "patterns/pattern", "patterns/people", "patterns/given_names"),
+            *("entities", "masking", "policy", "vault_entry", "names/corrections"),
+            *("mentions/people", "mentions/values", "mentions/common_words"),
+            *("pseudonyms/keyed", "pseudonyms/forms", "pseudonyms/dates", "pseudonyms/placeholders"),
+            *("patterns/pattern", "patterns/word_filter", "patterns/people", "patterns/given_names"),
             *("patterns/addresses", "patterns/identifiers", "patterns/ibans", "patterns/check_digits"),
             "patterns/credentials",
         )

@@ -13,12 +13,14 @@ from gateway_tuning.anonymization.patterns.pattern import (
     NAME_WORD,
     UPPER,
     Pattern,
+    Patterns,
     Text,
-    find_patterns,
     merge,
 )
+from gateway_tuning.anonymization.patterns.word_filter import WordFilter
 
-_NUMBER = r"[0-9]{1,6}(?:[ ]?[A-Za-z](?![\w]))?(?:[-/][0-9]{1,4}[A-Za-z]?)?"
+_NUMBER_REST = r"(?:[ ]?[A-Za-z](?![\w]))?(?:[-/][0-9]{1,4}[A-Za-z]?)?"
+_NUMBER = rf"[0-9]{{1,6}}{_NUMBER_REST}"
 _SMALL = r"(?:de|du|des|la|le|les|del|della|delle|dei|di|da|do|dos|das|las|los|el|van|der|den|von|zur|zum|am|an|im|of|the|og|och|y|e|d['\u2019]|l['\u2019])"
 _WORDS = rf"(?:(?:{_SMALL} ){{0,2}}(?:{NAME_WORD}|[{UPPER}]{LETTER}{{0,3}}\.|[0-9]{{1,3}}(?:st|nd|rd|th)?)[ ]){{1,5}}"
 _TYPES_EN = (
@@ -43,12 +45,12 @@ _PREFIX_NEEDS = (
     "zur ", "unter den",
 )  # fmt: skip
 _CORE_FORMS = (  # what must occur in lower case, and the expression
-    ((), rf"(?<![\w.,$€£-]){_NUMBER},? {_WORDS}(?i:{_TYPES_EN})(?![\w'\u2019])\.?(?: [NSEW]{{1,2}}(?!\w))?"),
+    ((), rf"[0-9](?<![\w.,$€£-].)[0-9]{{0,5}}{_NUMBER_REST},? {_WORDS}(?i:{_TYPES_EN})(?![\w'\u2019])\.?(?: [NSEW]{{1,2}}(?!\w))?"),
     (("str", "gasse", "platz", "allee", "damm", "ufer", "steig", "weg", "laan", "plein", "kade", "gracht", "dijk", "singel", "gat", "väg", "veg", "vei", "vej", "gade", "stien", "katu", "kuja", "polku", "ntie", "tänav", "ulica", "utca"), rf"(?<![\w-])(?:{_NUMBER} )?(?:{NAME_WORD}[ -]){{0,3}}[{UPPER}]{LETTER}{{2,30}}?{_SUFFIX} ?[0-9]{{1,4}}[A-Za-z]?(?![\w.,]?[0-9])(?!\w)"),
-    (_PREFIX_NEEDS, rf"(?<![\w-]){_NUMBER},? {_LONG_PREFIX}(?:{_SMALL} ?){{0,2}}{LETTER}{{3,30}}(?:[ -](?:{_SMALL} ){{0,2}}{NAME_WORD}){{0,4}}(?: [0-9]{{1,4}}(?!\w))?"),
+    (_PREFIX_NEEDS, rf"[0-9](?<![\w-].)[0-9]{{0,5}}{_NUMBER_REST},? {_LONG_PREFIX}(?:{_SMALL} ?){{0,2}}{LETTER}{{3,30}}(?:[ -](?:{_SMALL} ){{0,2}}{NAME_WORD}){{0,4}}(?: [0-9]{{1,4}}(?!\w))?"),
     (_PREFIX_NEEDS, rf"(?<![\w-])(?:{_NUMBER} )?{_LONG_PREFIX}(?:{_SMALL} ?){{0,2}}{NAME_WORD}(?:[ -](?:{_SMALL} ){{0,2}}{NAME_WORD}){{0,4}},? (?:n[°º.] ?)?[0-9]{{1,4}}[A-Za-z]?(?!\w)"),
     (("u.", "utca", "út", "tér", "tere"), rf"(?<![\w-])(?:{_NUMBER} )?(?:{NAME_WORD}\.? ){{1,4}}(?:u\.|utca|út|útja|tér|tere|körút) ?[0-9]{{1,4}}\.?"),
-    (("apt", "suite"), r"(?<![\w.,$€£-])[0-9]{1,6} [^\n,;:!?()<>]{3,60}?,?(?: |[ ,]{0,3}\n[>? \t]{0,8})(?i:Apt|Suite)\b\.? [0-9]{1,4}(?!\w)"),
+    (("apt", "suite"), r"[0-9](?<![\w.,$€£-].)[0-9]{0,5} [^\n,;:!?()<>]{3,60}?,?(?: |[ ,]{0,3}\n[>? \t]{0,8})(?i:Apt|Suite)\b\.? [0-9]{1,4}(?!\w)"),
     (("apt", "suite"), rf"(?<![\w.,$€£-])(?:[0-9]{{1,6}} )?(?:{NAME_WORD} ){{1,4}}[0-9]{{1,4}}[ ,]{{0,2}}(?:\n[>? \t]{{0,8}})?(?i:Apt|Suite)\b\.? [0-9]{{1,4}}(?!\w)"),
     (("box", "fach", "apartado", "casella", "postale"), r"(?i)(?<!\w)(?:P\.? ?O\.? ?Box|Post(?:fach| ?Box)|Apartado(?: de correos)?|Casella postale|Boîte postale) ?[0-9]{1,7}"),
     (("box",), r"(?i)(?<!\w)(?:PSC [0-9]{1,5},? |Unit [0-9]{1,5},? )Box [0-9]{1,5}"),
@@ -99,6 +101,7 @@ _CORNER = Pattern(
     ("corner of",),
     anchored=True,
 )  # fmt: skip
+_PLACED_PATTERNS = Patterns((_IN_CONTEXT, _CORNER))
 COUNTRIES = (
     "United States(?: of America)?|USA|U\\.S\\.A\\.|United Kingdom|England|Scotland|Wales|Northern Ireland|Ireland|Germany|"
     "Deutschland|France|Spain|España|Italy|Italia|Portugal|Netherlands|Nederland|Belgium|Belgique|Luxembourg|Switzerland|"
@@ -121,10 +124,11 @@ _TOWN_WORD = (
 _TOWN = rf"(?:{_TOWN_WORD}(?:[ -]{_TOWN_WORD}){{0,4}})"
 _TOWN_END = rf"(?={_SEP}(?:{_COUNTRY}|{_ZIP}|[A-Z]{{2,3}}(?!\w))|[ ]{{0,3}}(?:[.,;\n?!\"]|$))"
 _SHAPE_WITH_TOWN = (
-    rf"(?<![\w.,$€£-])[0-9]{{1,6}} (?:{NAME_WORD} ){{1,4}}[0-9]{{1,4}}(?!\w)"
+    rf"[0-9](?<![\w.,$€£-].)[0-9]{{0,5}} (?:{NAME_WORD} ){{1,4}}[0-9]{{1,4}}(?!\w)"
     rf"(?={_HARD_SEP}{_TOWN}(?:{_SEP}[A-Z]{{2,3}})?{_SEP}(?:{_COUNTRY}|{_ZIP}))"
 )
 _CORES = tuple((needs, re.compile(form)) for needs, form in (*_CORE_FORMS, ((), _SHAPE_WITH_TOWN)))
+_CORE_WORDS = WordFilter([needs for needs, _ in _CORES])
 _TAIL = re.compile(
     rf"(?:{_SEP}(?i:{_UNIT})){{0,2}}"
     rf"(?:{_SEP}{_ZIP}(?= {NAME_WORD}))?"
@@ -136,7 +140,7 @@ _STATES = (
     "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|"
     "RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|NSW|VIC|QLD|TAS|ACT"
 )
-_POSTAL_CODES = (
+_POSTAL_CODES = Patterns((
     Pattern(
         "POSTAL_CODE",
         re.compile(rf"(?i)\b(?:zip(?:[ -]?code)?|post(?:al)?[ -]?code|plz|postleitzahl|code postal|código postal|codice postale|postnummer)s?\b(?: (?:is|ist|est|es))?[\s:#.]{{1,4}}(?P<value>{_ZIP}|[0-9]{{3,8}}(?!\w))"),
@@ -150,12 +154,12 @@ _POSTAL_CODES = (
     Pattern("POSTAL_CODE", re.compile(rf"(?<=[\w,] )(?:{_STATES}),? (?P<value>[0-9]{{4,5}}(?:-[0-9]{{4}})?)(?![\w/-])"), 0.7, (), 4),
     Pattern("POSTAL_CODE", re.compile(rf"(?<!\w)(?:{COUNTRIES})(?: \([^\W\d_]{{2,12}}\))?,?\s{{1,4}}(?P<value>(?!(?:19|20)[0-9]{{2}}(?![0-9]))[0-9]{{4,6}})(?![\w-])"), 0.6, (), 4),
     Pattern("POSTAL_CODE", re.compile(r"(?<![\w-])(?:D|A|CH|F|I|B|L|S|DK|NL)-(?P<value>[0-9]{4,5})(?= [^\W\d_])"), 0.6, ("-",), 4),
-)  # fmt: skip
+))  # fmt: skip
 _AFTER_PLACE = re.compile(
     r",?[ \n]{1,3}((?!(?:19|20)[0-9]{2}(?![0-9]))[0-9]{4,5}(?:-[0-9]{3,4})?)(?![\w.,:%/-]?[0-9])(?!\w)"
 )
 _BEFORE_PLACE = re.compile(r"(?<![\w.,$€£/-])[0-9]{5}(?=,? $)")
-_HOUSE_NUMBER = re.compile(r"(?<![\w.,-])[0-9]{1,6}(?![0-9%:]|[.,][0-9])")
+_HOUSE_NUMBER = re.compile(r"[0-9](?<![\w.,-].)[0-9]{0,5}(?![0-9%:]|[.,][0-9])")
 _REACH_BEFORE, _REACH_AFTER = 110, 130  # characters; an address is rarely longer on either side of its number
 _DATE_LIKE = re.compile(
     r"(?i)\b(?:january|february|march|april|may|june|july|august|september|october|november|december|monday|tuesday"
@@ -165,19 +169,27 @@ _DATE_LIKE = re.compile(
 
 def find_addresses(text: Text) -> Iterator[Span]:
     if text.digits:
+        words: dict[int, list[str]] = {}
+        for number, word in _CORE_WORDS.possible(text.marked):
+            words.setdefault(number, []).append(word)
+        cores = [
+            (words.get(number), core)
+            for number, (needs, core) in enumerate(_CORES)
+            if not needs or number in words
+        ]
         for start, end in _near_numbers(text.text):
             near = text.lower[start:end] if len(text.lower) == len(text.text) else text.lower
-            for needs, core in _CORES:
-                if needs and not any(need in near for need in needs):
+            for needed, core in cores:
+                if needed and not any(word in near for word in needed):
                     continue
                 for found in core.finditer(text.text, start, end):
                     if not _DATE_LIKE.search(found[0]):
                         yield _with_tail(text.text, found.start(), found.end(), 0.7)
-    for span in find_patterns((_IN_CONTEXT, _CORNER), text):
+    for span in _PLACED_PATTERNS.find(text):
         value = text.text[span.start : span.end]
         if not _DATE_LIKE.search(value):
             yield _with_tail(text.text, span.start, span.end, span.score)
-    yield from find_patterns(_POSTAL_CODES, text)
+    yield from _POSTAL_CODES.find(text)
 
 
 def _near_numbers(text: str) -> Iterator[tuple[int, int]]:

@@ -4,11 +4,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gateway_tuning.anonymization.entities import Span
+from gateway_tuning.anonymization.patterns.word_filter import WordFilter, mark
 
 UPPER = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĖĘĚĞĢĪĮİĶĹĻĽŁŃŅŇŌŐŒŔŘŚŞŠŢŤŪŮŰŲŹŻŽΑ-ΩΆΈΉΊΌΎΏА-Я"
 LETTER = r"[^\W\d_]"
-NAME_WORD = rf"[{UPPER}](?:{LETTER}|['\u2019\-](?={LETTER})){{0,40}}"
+NAME_REST = rf"(?:{LETTER}|['\u2019\-](?={LETTER})){{0,40}}"
+NAME_WORD = rf"[{UPPER}]{NAME_REST}"
 """A capitalized word: Müller, O'Neil, Jean-Luc. Its parts exclude each other and its length is bounded, so matching is linear."""
 
 
@@ -34,10 +39,12 @@ class Text:
     """A text and what prefilters ask of it. Positions hold for `text` alone: lower case may be longer.
 
     `digits` is the length of the longest run of digits, separators aside; `near_digits` surrounds them all.
+    `marked` is for a `WordFilter`.
     """
 
     text: str
     lower: str
+    marked: NDArray[np.bool_]
     digits: int
     near_digits: tuple[tuple[int, int], ...]
 
@@ -50,7 +57,8 @@ def prepare(text: str) -> Text:
     runs = list(_RUN.finditer(text))
     longest = max((sum(map(str.isdigit, run[0])) for run in runs), default=0)
     near = tuple(merge((run.start() - _MARGIN, run.end() + _MARGIN) for run in runs))
-    return Text(text, text.lower(), longest, near)
+    lower = text.lower()
+    return Text(text, lower, mark(lower), longest, near)
 
 
 def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -68,21 +76,37 @@ def merge(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def find_patterns(patterns: Iterable[Pattern], text: Text) -> Iterator[Span]:
-    for pattern in patterns:
-        if text.digits < pattern.digits:
-            continue
-        if pattern.anchored and len(text.lower) == len(text.text):
-            matches = _match_at(pattern.needs, pattern.expression, text)
-        elif not pattern.needs or any(need in text.lower for need in pattern.needs):
-            matches = _search(pattern, text)
-        else:
-            continue
-        group = "value" if "value" in pattern.expression.groupindex else 0
-        for found in matches:
-            start, end = found.span(group)
-            if start < end and (pattern.check is None or pattern.check(found[group])):
-                yield Span(start, end, pattern.entity, pattern.score)
+class Patterns:
+    """Patterns that are looked for together."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self._all = tuple(patterns)
+        self._without_needs = [pattern for pattern in self._all if not pattern.needs]
+        self._words = WordFilter([pattern.needs for pattern in self._all])
+
+    def find(self, text: Text) -> Iterator[Span]:
+        for pattern in self._without_needs:
+            if text.digits >= pattern.digits:
+                yield from _spans(pattern, _search(pattern, text))
+        same_positions = len(text.lower) == len(text.text)
+        searched: set[int] = set()
+        for number, word in self._words.possible(text.marked):
+            pattern = self._all[number]
+            if text.digits < pattern.digits or number in searched:
+                continue
+            if pattern.anchored and same_positions:
+                yield from _spans(pattern, _match_at(word, pattern.expression, text))
+            elif word in text.lower:
+                searched.add(number)
+                yield from _spans(pattern, _search(pattern, text))
+
+
+def _spans(pattern: Pattern, matches: Iterable[re.Match[str]]) -> Iterator[Span]:
+    group = "value" if "value" in pattern.expression.groupindex else 0
+    for found in matches:
+        start, end = found.span(group)
+        if start < end and (pattern.check is None or pattern.check(found[group])):
+            yield Span(start, end, pattern.entity, pattern.score)
 
 
 def _search(pattern: Pattern, text: Text) -> Iterator[re.Match[str]]:
@@ -93,11 +117,10 @@ def _search(pattern: Pattern, text: Text) -> Iterator[re.Match[str]]:
         yield from pattern.expression.finditer(text.text, start, end)
 
 
-def _match_at(anchors: Iterable[str], expression: re.Pattern[str], text: Text) -> Iterator[re.Match[str]]:
-    for anchor in anchors:
-        position = text.lower.find(anchor)
-        while position >= 0:
-            found = expression.match(text.text, position)
-            if found:
-                yield found
-            position = text.lower.find(anchor, position + 1)
+def _match_at(anchor: str, expression: re.Pattern[str], text: Text) -> Iterator[re.Match[str]]:
+    position = text.lower.find(anchor)
+    while position >= 0:
+        found = expression.match(text.text, position)
+        if found:
+            yield found
+        position = text.lower.find(anchor, position + 1)

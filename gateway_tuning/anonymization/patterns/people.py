@@ -7,11 +7,12 @@ from gateway_tuning.anonymization.entities import Span
 from gateway_tuning.anonymization.patterns.given_names import AMBIGUOUS_NAMES, GIVEN_NAMES
 from gateway_tuning.anonymization.patterns.pattern import (
     LETTER,
+    NAME_REST,
     NAME_WORD,
     UPPER,
     Pattern,
+    Patterns,
     Text,
-    find_patterns,
 )
 
 _INITIAL = rf"[{UPPER}]\.?(?=[ ])"
@@ -78,7 +79,7 @@ def _starts_with_a_given_name(value: str) -> bool:
     return _is_a_name(value) and value.split(maxsplit=1)[0].split("-", maxsplit=1)[0].lower() in GIVEN_NAMES
 
 
-_PATTERNS = (
+_PATTERNS = Patterns((
     Pattern("PERSON", re.compile(rf"(?<!\w){_TITLES}\.?[ ](?P<value>{_NAME})"), 0.8, _TITLE_NEEDS, check=_is_a_name, anchored=True),
     Pattern(
         "PERSON",
@@ -135,24 +136,29 @@ _PATTERNS = (
         check=_is_a_name,
         anchored=True,
     ),
-)  # fmt: skip
-_CAPITALIZED = re.compile(rf"(?<![\w@./-]){NAME_WORD}")
+))  # fmt: skip
+# The look behind comes after the first letter: a capital is what a search can look for at once.
+_CAPITALIZED = re.compile(rf"[{UPPER}](?<![\w@./-].){NAME_REST}")
 _SURNAMES = re.compile(rf"(?:[ ](?:(?:{_PARTICLE} ){{0,2}}{NAME_WORD}|[{UPPER}]\.?(?=[ ][{UPPER}]))){{1,3}}")
-_WITH_INITIAL = Pattern(
-    "PERSON",
-    re.compile(rf"(?<![\w@./-]){NAME_WORD} [{UPPER}]\.? {NAME_WORD}(?:-{NAME_WORD})?"),
-    0.6,
-    check=lambda value: _is_a_name(value) and value.split()[0].lower() not in _BEFORE_LETTERS,
-)
+_WITH_INITIAL = re.compile(rf"[{UPPER}](?<![\w@./-].){NAME_REST} [{UPPER}]\.? {NAME_WORD}(?:-{NAME_WORD})?")
+_INITIAL_BETWEEN = re.compile(rf" [{UPPER}]\.? [{UPPER}]")
 
 
 def find_people(text: Text) -> Iterator[Span]:
-    yield from find_patterns(_PATTERNS, text)
-    yield from find_patterns((_WITH_INITIAL,), text)
+    yield from _PATTERNS.find(text)
+    yield from _with_initial(text.text)
     if text.text == text.lower:
         yield from _in_lower_case(text.text)
     else:
         yield from _by_given_name(text.text)
+
+
+def _with_initial(text: str) -> Iterator[Span]:
+    if not _INITIAL_BETWEEN.search(text):
+        return
+    for found in _WITH_INITIAL.finditer(text):
+        if _is_a_name(found[0]) and found[0].split()[0].lower() not in _BEFORE_LETTERS:
+            yield Span(*found.span(), "PERSON", 0.6)
 
 
 def _by_given_name(text: str) -> Iterator[Span]:

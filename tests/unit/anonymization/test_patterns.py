@@ -18,15 +18,17 @@ from gateway_tuning.anonymization.patterns.check_digits import (
 from gateway_tuning.anonymization.patterns.credentials import CREDENTIAL_PATTERNS
 from gateway_tuning.anonymization.patterns.ibans import find_ibans
 from gateway_tuning.anonymization.patterns.identifiers import IDENTIFIER_PATTERNS
-from gateway_tuning.anonymization.patterns.pattern import find_patterns, merge, prepare
+from gateway_tuning.anonymization.patterns.pattern import Patterns, merge, prepare
 from gateway_tuning.anonymization.patterns.people import find_people, find_recipients
 from gateway_tuning.anonymization.patterns.phones import find_phones
+
+PATTERNS = Patterns((*IDENTIFIER_PATTERNS, *CREDENTIAL_PATTERNS))
 
 
 def found(text):
     prepared = prepare(text)
     spans = [
-        *find_patterns((*IDENTIFIER_PATTERNS, *CREDENTIAL_PATTERNS), prepared),
+        *PATTERNS.find(prepared),
         *find_people(prepared),
         *find_phones(prepared),
         *find_ibans(prepared),

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_tuning.anonymization.masking import mask
-from gateway_tuning.anonymization.pseudonym_forms import FORMS
-from gateway_tuning.anonymization.pseudonyms import Pseudonyms
+from gateway_tuning.anonymization.pseudonyms.forms import FORMS
+from gateway_tuning.anonymization.pseudonyms.keyed import Pseudonyms
 from gateway_tuning.anonymization.recognition import Span
 from gateway_tuning.errors import ConfigurationError
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway_tuning.anonymization.pseudonym_dates import OLD_DATE, shift_date
+from gateway_tuning.anonymization.pseudonyms.dates import OLD_DATE, shift_date
 
 # Given names in use for women and men alike.
 _GIVEN = """

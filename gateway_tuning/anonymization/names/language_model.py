@@ -5,7 +5,8 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gateway_tuning.anonymization.entities import Span
-from gateway_tuning.anonymization.names import NameFinder, read_network
+from gateway_tuning.anonymization.names.finder import NameFinder
+from gateway_tuning.anonymization.names.network import read_network
 from gateway_tuning.errors import ConfigurationError, missing_extra
 
 if TYPE_CHECKING:
@@ -48,32 +49,38 @@ class LanguageModel:
         network = read_network(self._nlp) if exact_numpy else None
         # Whatever else is in the pipeline (rules, a second network) may add entities: then spaCy runs it all.
         alone = set(self._nlp.pipe_names) <= {"tok2vec", "ner"}
-        self._names = NameFinder(network) if network and alone else None
+        self._names = NameFinder(network, self._nlp) if network and alone else None
 
     @property
     def computes_with_numpy(self) -> bool:
         return self._names is not None
 
     @contextmanager
-    def read(self, texts: Sequence[str]) -> Iterator[list[tuple["Doc", tuple[Span, ...]]]]:
-        """Tokens and entities of each text. The tokens may live inside the context alone: so memory stays bounded."""
+    def words(self) -> Iterator[None]:
+        """Texts are read within this context, and their tokens may live there alone: so memory stays bounded."""
         full = len(self._nlp.vocab) > _KEPT_WORDS
         with self._nlp.memory_zone() if full else nullcontext():
-            if self._names is None:
-                docs = list(self._nlp.pipe(texts, batch_size=len(texts) or 1))
-                found = [[(entity.start, entity.end, entity.label_) for entity in doc.ents] for doc in docs]
-            else:
-                docs = [self._nlp.make_doc(text) for text in texts]
-                found = self._names.find(docs)
-            yield [(doc, _spans(doc, entities)) for doc, entities in zip(docs, found, strict=True)]
+            yield
 
+    def find(self, texts: Sequence[str]) -> list[tuple[Span, ...]]:
+        if self._names is not None:
+            found = self._names.find(texts)
+        else:
+            docs = self._nlp.pipe(texts, batch_size=len(texts) or 1)
+            found = [
+                [(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents] for doc in docs
+            ]
+        return [
+            tuple(
+                Span(start, end, ENTITY_OF_LABEL[label], _SCORE)
+                for start, end, label in entities
+                if label in ENTITY_OF_LABEL
+            )
+            for entities in found
+        ]
 
-def _spans(doc: "Doc", entities: list[tuple[int, int, str]]) -> tuple[Span, ...]:
-    return tuple(
-        Span(doc[first].idx, doc[last - 1].idx + len(doc[last - 1]), ENTITY_OF_LABEL[label], _SCORE)
-        for first, last, label in entities
-        if label in ENTITY_OF_LABEL
-    )
+    def tokenize(self, text: str) -> "Doc":
+        return self._nlp.make_doc(text)
 
 
 def _load(spacy_model: str) -> "Language":

@@ -11,7 +11,7 @@ import re
 from base64 import b32encode
 from collections.abc import Collection, Iterator
 
-from gateway_tuning.anonymization.pseudonym_forms import FORMS, Draw, Form
+from gateway_tuning.anonymization.pseudonyms.forms import FORMS, Draw, Form
 from gateway_tuning.errors import ConfigurationError
 
 CODE_PATTERN = r"(?=[a-z2-7]{0,5}[2-7])[a-z2-7]{6}"

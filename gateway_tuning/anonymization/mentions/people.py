@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from gateway_tuning.anonymization.common_words import COMMON, NOT_NAMES, PARTICLES, TITLES
+from gateway_tuning.anonymization.mentions.common_words import COMMON, NOT_NAMES, PARTICLES, TITLES
 
 _JOINT = re.compile(r"\s{1,3}|[-_.]")
 _JOINT_OF_INITIAL = re.compile(r"\.?\s{0,2}-?|['\u2019]")
