@@ -3,11 +3,10 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from gateway_tuning.training.local.chats import END_OF_TURN, Chat, has_control_words, prompt_text
-
-_WINDOW_BATCHES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +21,16 @@ class TokenizedChat:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows padded on the right to one length.
+class Packed:
+    """Chats one after the other in one row, without padding; attention stays within each.
 
-    Under causal attention no real token sees the padding after it, so neither an attention mask nor a pad id that
-    differs from the end-of-turn id is needed. `targets[i]` is to be predicted at `(rows[i], columns[i])`.
+    Chat i is `inputs[starts[i] : starts[i + 1]]`. `targets[i]` is to be predicted at `inputs[places[i]]`.
     """
 
-    inputs: list[list[int]]
-    rows: list[int]
-    columns: list[int]
+    inputs: list[int]
+    starts: list[int]
+    places: list[int]
     targets: list[int]
-    tokens: int  # without padding
 
 
 def tokenize(chats: Sequence[Chat], tokenizer: Any, max_tokens: int) -> list[TokenizedChat]:
@@ -51,36 +48,42 @@ def tokenize(chats: Sequence[Chat], tokenizer: Any, max_tokens: int) -> list[Tok
     return [chat for chat in tokenized if len(chat) <= max_tokens]
 
 
-def batch_indices(lengths: Sequence[int], batch_size: int, seed: int, step: int) -> list[int]:
-    """Which examples make up the batch of a step counted from 0: a function of its arguments alone.
+def batch_indices(count: int, batch_size: int, seed: int, step: int) -> tuple[int, ...]:
+    """Which of `count` examples make up the batch of a step counted from 0: a function of its arguments alone.
 
-    Every epoch takes each example once. Neighbours in length share a batch within a shuffled window, which saves
-    most of the padding; the order of batches is shuffled again.
+    Every epoch takes each example once, in an order of its own.
     """
-    per_epoch = -(-len(lengths) // batch_size)
-    epoch, position = divmod(step, per_epoch)
-    shuffle = random.Random(f"{seed}/{epoch}")  # noqa: S311 - an order of examples, not a secret
-    order = list(range(len(lengths)))
-    shuffle.shuffle(order)
-    window = _WINDOW_BATCHES * batch_size
-    ordered = [
-        index
-        for start in range(0, len(order), window)
-        for index in sorted(order[start : start + window], key=lambda i: lengths[i])
-    ]
-    batches = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
-    shuffle.shuffle(batches)
-    return batches[position]
+    epoch, position = divmod(step, -(-count // batch_size))
+    return _order(count, seed, epoch)[position * batch_size : (position + 1) * batch_size]
 
 
-def collate(chats: Sequence[TokenizedChat]) -> Batch:
-    """The last token of a row is only ever a target, so it is no input."""
-    width = max(len(chat) for chat in chats) - 1
-    batch = Batch([], [], [], [], sum(len(chat) for chat in chats))
-    for row, chat in enumerate(chats):
-        batch.inputs.append([*chat.tokens[:-1], *[0] * (width - len(chat) + 1)])
-        for position in range(chat.answer_start, len(chat)):
-            batch.rows.append(row)
-            batch.columns.append(position - 1)
-            batch.targets.append(chat.tokens[position])
-    return batch
+def passes(chats: Sequence[TokenizedChat], tokens: int) -> list[list[TokenizedChat]]:
+    """Split a batch into passes of at most so many tokens; a longer chat is a pass of its own."""
+    parts: list[list[TokenizedChat]] = []
+    room = 0
+    for chat in chats:
+        if not parts or len(chat) > room:
+            parts.append([])
+            room = tokens
+        parts[-1].append(chat)
+        room -= len(chat)
+    return parts
+
+
+def pack(chats: Sequence[TokenizedChat]) -> Packed:
+    """The last token of a chat is only ever a target, so it is no input."""
+    packed = Packed([], [0], [], [])
+    for chat in chats:
+        start = len(packed.inputs)
+        packed.inputs.extend(chat.tokens[:-1])
+        packed.starts.append(len(packed.inputs))
+        packed.places.extend(range(start + chat.answer_start - 1, start + len(chat) - 1))
+        packed.targets.extend(chat.tokens[chat.answer_start :])
+    return packed
+
+
+@lru_cache(maxsize=1)  # asked for anew at every step of an epoch
+def _order(count: int, seed: int, epoch: int) -> tuple[int, ...]:
+    order = list(range(count))
+    random.Random(f"{seed}/{epoch}").shuffle(order)  # noqa: S311 - an order of examples, not a secret
+    return tuple(order)

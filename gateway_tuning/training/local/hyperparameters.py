@@ -1,5 +1,7 @@
 """What may be asked of the local trainer. Light: imported by forms and checks that never train."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -29,6 +31,12 @@ class LoraHyperparameters(BaseModel):
         3, ge=1, description="Stop after so many looks without a better validation loss"
     )
     checkpoint_every: int = Field(10, ge=1, description="Steps")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
+    tokens_per_pass: int = Field(
+        16384,
+        ge=16,
+        description="A step with more tokens takes several passes; lower it when memory runs out",
+    )
     max_training_seconds: float = Field(
         6 * 3600.0, gt=0, description="A longer run fails; resumed time counts"
     )

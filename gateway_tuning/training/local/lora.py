@@ -1,6 +1,7 @@
-"""LoRA on a frozen transformers model, by hooks, in peft's names and file format.
+"""LoRA parameters for a frozen transformers model, in peft's names and file format.
 
-The base weights stay bfloat16; A and B are float32 and multiplied in bfloat16. Imports torch: for the worker only.
+The base weights stay bfloat16; A and B are float32 and multiplied in bfloat16 (`decoder.py`). Imports torch: for
+the worker only.
 """
 
 import json
@@ -23,19 +24,20 @@ Parameters = dict[str, torch.Tensor]
 
 
 def load_base(weights: Path, device: str) -> Any:
-    """The frozen base model in bfloat16."""
+    """The frozen base model in bfloat16. Read from safetensors alone: other forms of weights can run code."""
     from transformers import LlamaForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    model = LlamaForCausalLM.from_pretrained(weights, dtype=torch.bfloat16, attn_implementation="sdpa")
+    model = LlamaForCausalLM.from_pretrained(
+        weights, dtype=torch.bfloat16, attn_implementation="sdpa", use_safetensors=True
+    )
     return model.requires_grad_(requires_grad=False).eval().to(device)
 
 
 def attach(model: Any, hyperparameters: LoraHyperparameters, seed: int) -> Parameters:
-    """Add trainable A and B to every linear layer of the blocks. B starts at zero, so nothing changes yet."""
+    """Trainable A and B for every linear layer of the blocks. B starts at zero: the adapter changes nothing yet."""
     generator = torch.Generator().manual_seed(seed)
-    scale = hyperparameters.alpha / hyperparameters.rank
     parameters: Parameters = {}
     for name, layer in model.named_modules():
         if not name.endswith(_TARGETS):
@@ -44,7 +46,6 @@ def attach(model: Any, hyperparameters: LoraHyperparameters, seed: int) -> Param
         a = torch.empty(hyperparameters.rank, layer.in_features).uniform_(-bound, bound, generator=generator)
         b = torch.zeros(layer.out_features, hyperparameters.rank)
         a, b = (tensor.to(layer.weight.device).requires_grad_() for tensor in (a, b))
-        layer.register_forward_hook(_adds(a, b, scale))
         parameters[f"base_model.model.{name}.lora_A.weight"] = a
         parameters[f"base_model.model.{name}.lora_B.weight"] = b
     return parameters
@@ -67,11 +68,3 @@ def save_adapter(parameters: Parameters, hyperparameters: LoraHyperparameters, f
         "inference_mode": True,
     }
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
-
-
-def _adds(a: torch.Tensor, b: torch.Tensor, scale: float) -> Any:
-    def hook(_layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        x = inputs[0]
-        return output + (x @ a.to(x.dtype).T) @ (b.to(x.dtype) * scale).T
-
-    return hook

@@ -7,7 +7,7 @@ import pytest
 
 from gateway_tuning.training.local.worker import ENVIRONMENT
 
-# torch reads these when it is loaded, which no test module does at its top.
+# torch reads these when it is loaded, which no test module does before this file is.
 os.environ.update(ENVIRONMENT)
 
 HOUSE_STYLE = "Thank you for reaching out to Northwind Support!"

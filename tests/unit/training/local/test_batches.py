@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_tuning.training.local.batches import TokenizedChat, batch_indices, collate, tokenize
+from gateway_tuning.training.local.batches import TokenizedChat, batch_indices, pack, passes, tokenize
 from gateway_tuning.training.local.chats import Chat
 
 
@@ -56,32 +56,32 @@ def test_chats_that_are_too_long_or_forge_a_turn_are_left_out(tokenizer):
 
 def test_every_target_is_predicted_from_the_token_before_it():
     short, long = TokenizedChat((5, 6, 2), 2), TokenizedChat((7, 8, 9, 2, 2), 3)
-    batch = collate([short, long])
-    assert batch.inputs == [[5, 6, 0, 0], [7, 8, 9, 2]]
-    assert list(zip(batch.rows, batch.columns, batch.targets, strict=True)) == [
-        (0, 1, 2),
-        (1, 2, 2),
-        (1, 3, 2),
-    ]
-    assert batch.tokens == 8
+    packed = pack([short, long])
+    assert packed.inputs == [5, 6, 7, 8, 9, 2]
+    assert packed.starts == [0, 2, 6]
+    assert list(zip(packed.places, packed.targets, strict=True)) == [(1, 2), (4, 2), (5, 2)]
 
 
-@given(
-    lengths=st.lists(st.integers(2, 300), min_size=1, max_size=120),
-    size=st.integers(1, 9),
-    seed=st.integers(0, 99),
-)
-def test_every_epoch_takes_each_example_once(lengths, size, seed):
-    batches = -(-len(lengths) // size)
+@given(lengths=st.lists(st.integers(2, 300), min_size=1, max_size=60), tokens=st.integers(16, 500))
+def test_passes_keep_every_chat_in_order_and_only_a_longer_chat_passes_the_limit(lengths, tokens):
+    chats = [TokenizedChat((0,) * length, 1) for length in lengths]
+    parts = passes(chats, tokens)
+    assert [chat for part in parts for chat in part] == chats
+    assert all(sum(map(len, part)) <= tokens or len(part) == 1 for part in parts)
+    assert len(parts) <= 2 * sum(lengths) / tokens + 1
+
+
+@given(count=st.integers(1, 120), size=st.integers(1, 9), seed=st.integers(0, 99))
+def test_every_epoch_takes_each_example_once(count, size, seed):
+    batches = -(-count // size)
     for epoch in range(2):
         steps = range(epoch * batches, (epoch + 1) * batches)
-        taken = [index for step in steps for index in batch_indices(lengths, size, seed, step)]
-        assert sorted(taken) == list(range(len(lengths)))
+        taken = [index for step in steps for index in batch_indices(count, size, seed, step)]
+        assert sorted(taken) == list(range(count))
 
 
 def test_the_order_follows_the_seed_and_changes_with_the_epoch():
-    lengths = list(range(2, 82))
-    order = [batch_indices(lengths, 4, 1, step) for step in range(40)]
-    assert order == [batch_indices(lengths, 4, 1, step) for step in range(40)]
+    order = [batch_indices(80, 4, 1, step) for step in range(40)]
+    assert order == [batch_indices(80, 4, 1, step) for step in range(40)]
     assert order[:20] != order[20:]
-    assert order != [batch_indices(lengths, 4, 2, step) for step in range(40)]
+    assert order != [batch_indices(80, 4, 2, step) for step in range(40)]
