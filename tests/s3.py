@@ -20,11 +20,13 @@ from gateway_tuning.storage.s3_connection import MIB, S3Connection
 
 SERVER = """
 import os
+os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "{page}"
 from gateway_tuning.processes import when_parent_ends
 when_parent_ends(lambda: os._exit(0))
 from moto.server import main
 main(["-H", "127.0.0.1", "-p", "{port}"])
 """
+PAGE = 50  # keys in one answer of a listing
 SECRET = "top-secret"  # noqa: S105 - the server takes any
 _numbers = count(1)
 
@@ -59,7 +61,7 @@ def proxy(s3_port):
 def running_s3(port=None):
     port = port or free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER.format(port=port)],
+        [sys.executable, "-c", SERVER.format(port=port, page=PAGE)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

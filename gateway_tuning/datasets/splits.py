@@ -142,15 +142,18 @@ def _components(keys: GroupKeys, near_prompts: NDArray[Any] | None) -> Indexes:
     from scipy.sparse.csgraph import connected_components
 
     count = len(keys.ids)
-    _, key = np.unique(keys.edge_key, return_inverse=True)
-    rows, columns = [keys.edge_draft], [count + key]
+    # 32 bits an index while they suffice: this is where the memory of a large build peaks.
+    node = np.int32 if 2 * count + len(keys.edge_key) < np.iinfo(np.int32).max else np.int64
+    key = np.unique(keys.edge_key, return_inverse=True)[1].astype(node)
+    rows, columns = [keys.edge_draft.astype(node)], [key + count]
     nodes = count + (int(key.max()) + 1 if len(key) else 0)
     if near_prompts is not None:
-        _, cluster = np.unique(near_prompts, return_inverse=True)
-        rows.append(np.arange(count))
-        columns.append(nodes + cluster)
+        cluster = np.unique(near_prompts, return_inverse=True)[1].astype(node)
+        rows.append(np.arange(count, dtype=node))
+        columns.append(cluster + nodes)
         nodes += int(cluster.max()) + 1
     row, column = np.concatenate(rows), np.concatenate(columns)
+    del rows, columns, key
     graph = coo_matrix((np.ones(len(row), np.int8), (row, column)), shape=(nodes, nodes))
     _, label = connected_components(graph, directed=False)
     _, member = np.unique(label[:count], return_inverse=True)

@@ -29,6 +29,7 @@ from gateway_tuning.storage import layout
 
 DUPLICATES, BALANCE = "duplicates", "balance"
 KEPT, DUPLICATE, UNBALANCED = 0, 1, 2  # verdicts
+_ROWS_AT_ONCE = 10_000
 SIMILARITY_FLOOR = 0.4  # of prompts: pairs less alike than this are not looked for
 
 
@@ -52,7 +53,7 @@ def arrange(workshop: Workshop, plan: Plan, resolved: Sequence[Resolved]) -> Arr
     ]
     keys = GroupKeys.joined([group_keys(one) for one in loaded])
     known = _joined([traits(one) for one in loaded], [one.kept for one in resolved])
-    del loaded
+    loaded.clear()
     with tempfile.TemporaryDirectory() as folder:
         asked = _signatures(workshop, plan, resolved, "asked", Path(folder))
         given = assign(
@@ -113,8 +114,12 @@ def _signatures(
     minima = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.uint32, shape=shape)
     signatures = Signatures(every, minima)
     for key, own in zip(keys, exact, strict=True):
-        minima[np.searchsorted(every, own)] = arrays.decode(workshop.objects.read(key))[f"{name}_minima"]
-        signatures.let_go()
+        rows = np.searchsorted(every, own)
+        found = arrays.decode(workshop.objects.read(key))[f"{name}_minima"]
+        for start in range(0, len(rows), _ROWS_AT_ONCE):  # each may lie on a page of its own
+            some = slice(start, start + _ROWS_AT_ONCE)
+            minima[rows[some]] = found[some]
+            signatures.let_go()
     return signatures
 
 

@@ -30,7 +30,7 @@ from gateway_tuning.datasets.quality.signatures import (
 THRESHOLD = 0.7
 PROMPT_THRESHOLD = 0.6  # lower than for removal: joining two groups too many costs little, a leak much
 REACH = 32
-_PAIRS_AT_ONCE = 20_000
+_PAIRS_AT_ONCE = 5_000  # of mapped signatures, two pages each
 _ROWS_AT_ONCE = 100_000
 _TO_MEASURE = 1_000  # pairs of the highest estimates that `most_similar` measures
 _LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
