@@ -30,7 +30,8 @@ from gateway_tuning.datasets.quality.signatures import (
 THRESHOLD = 0.7
 PROMPT_THRESHOLD = 0.6  # lower than for removal: joining two groups too many costs little, a leak much
 REACH = 32
-_PAIRS_AT_ONCE = 5_000  # of mapped signatures, two pages each
+_PAIRS_AT_ONCE = 20_000
+_LOOKED_UP = 250  # pairs: the system maps some 16 pages around each row that is read
 _ROWS_AT_ONCE = 100_000
 _TO_MEASURE = 1_000  # pairs of the highest estimates that `most_similar` measures
 _LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
@@ -234,10 +235,15 @@ def _in_chunks(left: Indexes, right: Indexes) -> Iterator[tuple[Indexes, Indexes
 
 
 def _estimates(ones: Signatures, others: Signatures, left: Indexes, right: Indexes) -> Similarities:
-    equal = ones.minima[left] == others.minima[right]
-    ones.let_go()
-    others.let_go()
-    return np.asarray(np.count_nonzero(equal, axis=1) / ones.minima.shape[1], np.float64)
+    shares = np.empty(len(left))
+    for start in range(0, len(left), _LOOKED_UP):
+        some = slice(start, start + _LOOKED_UP)
+        equal = ones.minima[left[some]] == others.minima[right[some]]
+        shares[some] = np.count_nonzero(equal, axis=1)
+        ones.let_go()
+        others.let_go()
+    shares /= ones.minima.shape[1]
+    return shares
 
 
 def _similarities(

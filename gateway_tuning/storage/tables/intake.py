@@ -20,6 +20,13 @@ feedback = sa.Table(
     sa.UniqueConstraint("tenant", "id"),
     sa.Index("ix_feedback_tenant_sequence", "tenant", "sequence"),
     sa.Index("ix_feedback_tenant_subject", "tenant", "subject_id"),
+    # Blocks of feedback (`feedback.blocks`) are cut from this index alone, and each is read as one range of it: ids by
+    # their code points, as SQLite sorts them anyway. The collation stands where PostgreSQL's operator class would.
+    sa.Index(
+        "ix_feedback_tenant_time",
+        *("tenant", "event_time", "id", "type", "sequence"),
+        postgresql_ops={"id": 'COLLATE "C"'},
+    ),
     sqlite_autoincrement=True,  # a sequence is never given twice: the newest record may be replaced or erased
 )
 
