@@ -100,7 +100,9 @@ def test_an_example_that_moved_has_its_reason(shelf, before, after, recipe, reas
     st.integers(1, 3),
 )
 def test_the_figures_add_up_for_any_two_datasets(shelf, before, after, parts):
-    a = shelf.publish([example(n, split) for n, split in sorted(before.items())], parts=parts, mined=parts + 1)
+    a = shelf.publish(
+        [example(n, split) for n, split in sorted(before.items())], parts=parts, mined=parts + 1
+    )
     b = shelf.publish([example(n, split) for n, split in sorted(after.items())], mined=1)
 
     found = difference(shelf.objects, a, b)
