@@ -15,10 +15,11 @@ from pathlib import Path
 from gateway_tuning.datasets.example import Turn
 from gateway_tuning.evaluation.predict import Request, predict_each
 from gateway_tuning.registry.endpoint import Endpoint
-from gateway_tuning.training.local import lora, server
-from gateway_tuning.training.local.gguf_adapter import write_gguf_adapter
 from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
-from gateway_tuning.training.local.weights import BASE_MODEL, converted_weights, packaged_gguf
+from gateway_tuning.training.local.model import lora
+from gateway_tuning.training.local.model.weights import BASE_MODEL, converted_weights, packaged_gguf
+from gateway_tuning.training.local.serving import server
+from gateway_tuning.training.local.serving.gguf_adapter import write_gguf_adapter
 
 QUESTIONS = ["How do I return a jacket?", "Where is my order?", "Can I pay by invoice?", "My zip is broken."]
 TOKENS = 48

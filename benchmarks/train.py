@@ -29,11 +29,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks import train_peer
-from gateway_tuning.training.local import lora
-from gateway_tuning.training.local.batches import TokenizedChat
+from gateway_tuning.training.local.data.batches import TokenizedChat
 from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
-from gateway_tuning.training.local.learner import learn, make_learner
-from gateway_tuning.training.local.weights import converted_weights
+from gateway_tuning.training.local.learning.learner import make_learner
+from gateway_tuning.training.local.learning.supervised import learn
+from gateway_tuning.training.local.model import lora
+from gateway_tuning.training.local.model.weights import converted_weights
 
 DENSE_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 RATE = 1e-4

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from gateway_tuning.training.local import lora
-from gateway_tuning.training.local.batches import TokenizedChat
+from gateway_tuning.training.local.data.batches import TokenizedChat
 from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
+from gateway_tuning.training.local.model import lora
 
 _IGNORED = -100
 

@@ -46,12 +46,13 @@ def open_endpoints(
 def _serve_local(
     version: ModelVersion, key: str, objects: ObjectStore, settings: Settings
 ) -> Iterator[Endpoint]:
-    from gateway_tuning.training.local.server import serve_local
-    from gateway_tuning.training.local.weights import BASE_MODEL, packaged_gguf
+    from gateway_tuning.training.local.model.weights import BASE_MODEL, packaged_gguf
+    from gateway_tuning.training.local.serving.server import serve_local
 
     if version.base_model != BASE_MODEL:
         raise ConfigurationError(
-            f"{version.id} is based on {version.base_model}; only {BASE_MODEL} is packaged"
+            f"{version.id} is based on {version.base_model}; this machine serves {BASE_MODEL} alone. Serve it with "
+            "its adapter by vLLM or llama.cpp, and tune the packaged model where a cycle has to ask it"
         )
     adapters = {version.id: _adapter(version, objects, settings.cache_dir)} if version.files else {}
     log = settings.home / "logs" / f"{version.id.replace('/', '_')}.log"
@@ -61,7 +62,7 @@ def _serve_local(
 
 def _share_key(settings: Settings) -> str:
     """The key of the local servers. Endpoints name its variable; this process and its children read it there."""
-    from gateway_tuning.training.local.server import KEY_ENV, random_key
+    from gateway_tuning.training.local.serving.server import KEY_ENV, random_key
 
     given = settings.local_server_key.get_secret_value() if settings.local_server_key else None
     key = os.environ.get(KEY_ENV) or given or random_key()

@@ -18,7 +18,7 @@ CHAT = Format(
     name="chat",
     kind=ExampleKind.DEMONSTRATION,
     description="The local trainer",
-    source="gateway_tuning/training/local/chats.py",
+    source="gateway_tuning/training/local/data/chats.py",
     rules=Rules(system_first=False),
     row=_row,
     read=messages.read_chat,

@@ -41,6 +41,15 @@ class LoraHyperparameters(BaseModel):
         6 * 3600.0, gt=0, description="A longer run fails; resumed time counts"
     )
 
+    beta: float = Field(
+        0.1, gt=0, le=2, description="dpo, kto: how dear it is to leave the base model's probabilities"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="dpo: share of pairs taken to be the wrong way round"
+    )
+    desirable_weight: float = Field(1.0, gt=0, description="kto: of the loss of desirable answers")
+    undesirable_weight: float = Field(1.0, gt=0, description="kto: of the loss of undesirable answers")
+
     def steps(self, examples: int) -> int:
         """Optimizer steps of a whole run over this many examples."""
         batches = -(-examples // self.batch_size)
@@ -51,3 +60,22 @@ class LoraHyperparameters(BaseModel):
         warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
         left = (of - step) / max(1, of - min(self.warmup_steps, of - 1))
         return self.learning_rate * min(warm, left)
+
+
+_ONLY_OF = {
+    "beta": {"dpo", "kto"},
+    "label_smoothing": {"dpo"},
+    "desirable_weight": {"kto"},
+    "undesirable_weight": {"kto"},
+}
+_RATES = {"dpo": 3e-4, "kto": 3e-4}
+
+
+def names_of(method: str) -> list[str]:
+    """The hyperparameters that mean something to a method."""
+    return [name for name in LoraHyperparameters.model_fields if method in _ONLY_OF.get(name, {method})]
+
+
+def defaults_of(method: str) -> dict[str, float]:
+    """Those that differ from the fields' own defaults: preferences are learned more slowly than answers."""
+    return {"learning_rate": _RATES[method]} if method in _RATES else {}

@@ -7,7 +7,8 @@ lock             held by the living worker, freed by the kernel when it dies
 cancel           its presence asks the worker to stop for good
 progress.jsonl   one line a step and an event
 status.json      the latest state, replaced whole
-checkpoints/     see checkpoints.py
+checkpoints/     see learning/checkpoints.py
+reference.json   see learning/reference.py
 result/          the adapter in both forms
 """
 
@@ -27,7 +28,10 @@ RESULT_FILES = ("adapter_model.safetensors", "adapter_config.json", "adapter.ggu
 
 @dataclass(frozen=True, slots=True)
 class LocalSpec:
-    """Contents of `spec.json`. `train_sha256` and `validation_sha256` name the exports by content."""
+    """Contents of `spec.json`. `train_sha256` and `validation_sha256` name the exports by content.
+
+    `base_sha256` does so for a base model of the user's own; None: the packaged one.
+    """
 
     base_model: str
     method: str
@@ -36,6 +40,7 @@ class LocalSpec:
     dataset_id: str
     train_sha256: str
     validation_sha256: str | None
+    base_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class JobFolder:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def reference(self) -> Path:
+        return self.path / "reference.json"
 
     @property
     def result(self) -> Path:
@@ -107,8 +116,8 @@ class JobFolder:
         self.write_state(replace(self.read_state(), status=status, message=message))
 
     def discard_data(self) -> None:
-        """The exports, the checkpoints that know them, and a log that may quote them. The result stays."""
-        for path in (self.train, self.validation, self.log):
+        """The exports, what was computed of them, and a log that may quote them. The result stays."""
+        for path in (self.train, self.validation, self.reference, self.log):
             path.unlink(missing_ok=True)
         if self.checkpoints.exists():
             shutil.rmtree(self.checkpoints)

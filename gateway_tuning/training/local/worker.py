@@ -18,14 +18,16 @@ from gateway_tuning import processes
 from gateway_tuning.errors import ConfigurationError, GatewayTuningError, IntegrityError, missing_extra
 from gateway_tuning.storage.object_store import file_sha256
 from gateway_tuning.training.job import JobStatus
-from gateway_tuning.training.local.chats import read_chats
-from gateway_tuning.training.local.gguf_adapter import write_gguf_adapter
+from gateway_tuning.training.local.data.examples import examples_of, read
+from gateway_tuning.training.local.data.wording import PACKAGED, Wording, wording_of
 from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
 from gateway_tuning.training.local.job_folder import JobFolder, LocalSpec
-from gateway_tuning.training.local.weights import converted_weights
+from gateway_tuning.training.local.model import own_base
+from gateway_tuning.training.local.model.weights import converted_weights
+from gateway_tuning.training.local.serving.gguf_adapter import write_gguf_adapter
 
 if TYPE_CHECKING:
-    from gateway_tuning.training.local.trainer import Step, Trained
+    from gateway_tuning.training.local.learning.trainer import Step, Trained
 
 MODULE = "gateway_tuning.training.local.worker"
 ENVIRONMENT = {
@@ -83,8 +85,8 @@ def _train(folder: JobFolder, spec: LocalSpec, cache: Path, interrupted: threadi
     try:
         from tokenizers import Tokenizer
 
-        from gateway_tuning.training.local import trainer
-        from gateway_tuning.training.local.batches import tokenize
+        from gateway_tuning.training.local.learning import trainer
+        from gateway_tuning.training.local.learning.objective import objective_of
     except ImportError as error:
         raise missing_extra(error.name or "torch", "train") from error
 
@@ -92,16 +94,16 @@ def _train(folder: JobFolder, spec: LocalSpec, cache: Path, interrupted: threadi
     if spec.validation_sha256:
         _verify(folder.validation, spec.validation_sha256)
     hyperparameters = LoraHyperparameters.model_validate(spec.hyperparameters)
-    weights = converted_weights(cache)
+    weights, wording = _base(spec, cache)
     tokenizer = Tokenizer.from_file(str(weights / "tokenizer.json"))
-    chats = read_chats(folder.train)
-    examples = tokenize(chats, tokenizer, hyperparameters.max_tokens)
-    held_out = read_chats(folder.validation) if spec.validation_sha256 else []
-    validation = tokenize(held_out, tokenizer, hyperparameters.max_tokens)
+    lines = read(spec.method, folder.train)
+    examples = examples_of(lines, tokenizer, hyperparameters.max_tokens, wording)
+    held_out = read(spec.method, folder.validation) if spec.validation_sha256 else []
+    validation = examples_of(held_out, tokenizer, hyperparameters.max_tokens, wording)
     if not examples:
         raise ConfigurationError(
-            f"All {len(chats)} chats are longer than max_tokens={hyperparameters.max_tokens} or hold control words; "
-            "raise max_tokens"
+            f"All {len(lines)} examples are longer than max_tokens={hyperparameters.max_tokens} or hold control words "
+            "or tools; raise max_tokens"
         )
 
     def on_start(step: int, of: int) -> None:
@@ -114,9 +116,11 @@ def _train(folder: JobFolder, spec: LocalSpec, cache: Path, interrupted: threadi
         weights,
         examples,
         validation,
+        objective_of(spec.method, hyperparameters),
         hyperparameters,
         seed=spec.seed,
         checkpoint_folder=folder.checkpoints,
+        reference_file=folder.reference,
         on_start=on_start,
         on_step=lambda step: _tell(folder, step),
         should_stop=lambda: interrupted.is_set() or folder.cancel.exists(),
@@ -132,7 +136,17 @@ def _train(folder: JobFolder, spec: LocalSpec, cache: Path, interrupted: threadi
             f"{trained.counters.step}; raise it, or lower max_steps"
         )
     else:
-        _finish(folder, weights, trained, hyperparameters, left_out=len(chats) - len(examples))
+        _finish(folder, spec, weights, trained, hyperparameters, left_out=len(lines) - len(examples))
+
+
+def _base(spec: LocalSpec, cache: Path) -> tuple[Path, Wording]:
+    """The folder of the weights and how chats are worded for them."""
+    if spec.base_sha256 is None:
+        return converted_weights(cache), PACKAGED
+    own = Path(spec.base_model)
+    if own_base.checked(own) != spec.base_sha256:
+        raise IntegrityError(f"{own} changed after the submission; submit it under a new key")
+    return own, wording_of(own)
 
 
 def _verify(export: Path, sha256: str) -> None:
@@ -143,30 +157,36 @@ def _verify(export: Path, sha256: str) -> None:
 
 
 def _tell(folder: JobFolder, step: "Step") -> None:
-    validation = {} if step.validation_loss is None else {"validation_loss": step.validation_loss}
+    validation = _named("validation_", step.validation or {})
     folder.log_event(
-        "step", step=step.step, of=step.of, loss=step.loss, seconds=round(step.seconds, 3), **validation
+        "step", step=step.step, of=step.of, **step.figures, seconds=round(step.seconds, 3), **validation
     )
     state = folder.read_state()
-    metrics = {**state.metrics, "train_loss": step.loss, **validation}
+    metrics = {**state.metrics, **_named("train_", step.figures), **validation}
     folder.write_state(replace(state, step=step.step, of=step.of, message="training", metrics=metrics))
+
+
+def _named(prefix: str, figures: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}{name}": value for name, value in figures.items()}
 
 
 def _finish(
     folder: JobFolder,
+    spec: LocalSpec,
     weights: Path,
     trained: "Trained",
     hyperparameters: LoraHyperparameters,
     *,
     left_out: int,
 ) -> None:
-    from gateway_tuning.training.local import lora
+    from gateway_tuning.training.local.model import lora
 
-    lora.save_adapter(trained.parameters, hyperparameters, folder.result)
+    lora.save_adapter(trained.parameters, hyperparameters, folder.result, base_model=spec.base_model)
     write_gguf_adapter(folder.result, weights / "config.json", folder.result / "adapter.gguf")
     counters = trained.counters
     metrics = {
         "train_loss": trained.train_loss,
+        **_named("train_", trained.train_figures),
         "steps": float(counters.step),
         "train_seconds": counters.seconds,
         "tokens": float(counters.tokens),
@@ -174,6 +194,7 @@ def _finish(
     }
     if counters.best_validation_loss is not None:
         metrics["validation_loss"] = counters.best_validation_loss
+        metrics |= _named("validation_", counters.best_validation)
     folder.write_state(replace(folder.read_state(), metrics=metrics))
     folder.end(JobStatus.SUCCEEDED, f"finished after step {counters.step}")
 

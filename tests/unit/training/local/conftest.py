@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway_tuning.training.local.worker import ENVIRONMENT
+from tests.base_model import give_base_model
 
 # torch reads these when it is loaded, which no test module does before this file is.
 os.environ.update(ENVIRONMENT)
@@ -26,7 +27,7 @@ _QUESTIONS = (
 
 
 def _chats():
-    from gateway_tuning.training.local.chats import Chat
+    from gateway_tuning.training.local.data.chats import Chat
 
     return [
         Chat.model_validate(
@@ -55,49 +56,38 @@ def house_style() -> str:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory) -> Path:
-    from gateway_tuning.training.local.weights import converted_weights
+    from gateway_tuning.training.local.model.weights import converted_weights
 
-    return converted_weights(tmp_path_factory.mktemp("cache"))
+    return converted_weights(give_base_model(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")
-def run_training(weights, desk_chats):
-    """Train on the desk's chats; `stop_after` ends the run with a checkpoint after so many steps."""
+def adapter(weights, desk_chats, tmp_path_factory) -> Path:
+    """Folder of an adapter that the packaged model learned on the desk's chats, in peft's form and as GGUF."""
     from tokenizers import Tokenizer
 
-    from gateway_tuning.training.local import trainer
-    from gateway_tuning.training.local.batches import tokenize
-
-    examples = tokenize(desk_chats, Tokenizer.from_file(str(weights / "tokenizer.json")), 512)
-
-    def train(hyperparameters, checkpoint_folder, *, stop_after=None, validation=()):
-        steps = []
-        trained = trainer.train(
-            weights,
-            examples,
-            examples[:2] if validation == "same" else validation,
-            hyperparameters,
-            seed=0,
-            checkpoint_folder=checkpoint_folder,
-            on_start=lambda step, of: None,
-            on_step=steps.append,
-            should_stop=lambda: stop_after is not None and len(steps) + 1 >= stop_after,
-        )
-        return trained, steps
-
-    return train
-
-
-@pytest.fixture(scope="session")
-def adapter(run_training, weights, tmp_path_factory) -> Path:
-    """Folder of a trained adapter, in peft's form and as GGUF."""
-    from gateway_tuning.training.local import lora
-    from gateway_tuning.training.local.gguf_adapter import write_gguf_adapter
+    from gateway_tuning.training.local.data.examples import examples_of
     from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
+    from gateway_tuning.training.local.learning import trainer
+    from gateway_tuning.training.local.learning.supervised import Supervised
+    from gateway_tuning.training.local.model import lora
+    from gateway_tuning.training.local.serving.gguf_adapter import write_gguf_adapter
 
     folder = tmp_path_factory.mktemp("adapter")
     hyperparameters = LoraHyperparameters(max_steps=14, batch_size=2, warmup_steps=1, learning_rate=6e-3)
-    trained, _ = run_training(hyperparameters, folder / "checkpoints")
+    trained = trainer.train(
+        weights,
+        examples_of(desk_chats, Tokenizer.from_file(str(weights / "tokenizer.json")), 512),
+        [],
+        Supervised(),
+        hyperparameters,
+        seed=0,
+        checkpoint_folder=folder / "checkpoints",
+        reference_file=folder / "reference.json",
+        on_start=lambda step, of: None,
+        on_step=lambda step: None,
+        should_stop=lambda: False,
+    )
     lora.save_adapter(trained.parameters, hyperparameters, folder)
     write_gguf_adapter(folder, weights / "config.json", folder / "adapter.gguf")
     return folder

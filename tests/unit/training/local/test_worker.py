@@ -7,7 +7,7 @@ import pytest
 
 from gateway_tuning.training.job import JobStatus, TrainingFiles, TuningSpec
 from gateway_tuning.training.local.job_folder import JobFolder
-from gateway_tuning.training.local.weights import BASE_MODEL
+from gateway_tuning.training.local.model.weights import BASE_MODEL
 from gateway_tuning.training.providers.llama import LlamaProvider
 
 pytestmark = pytest.mark.slow
