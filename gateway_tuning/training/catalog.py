@@ -16,7 +16,53 @@ def _llama(settings: Settings) -> Provider:
     return LlamaProvider(jobs_dir=settings.jobs_dir, cache_dir=settings.cache_dir)
 
 
-_BUILT_IN: dict[str, Callable[[Settings], Provider]] = {"llama": _llama}
+def _bedrock(settings: Settings) -> Provider:
+    from gateway_tuning.training.bedrock.account import BedrockAccount
+    from gateway_tuning.training.providers.bedrock import BedrockProvider
+
+    return BedrockProvider(BedrockAccount.from_settings(settings))
+
+
+def _mistral(settings: Settings) -> Provider:
+    from gateway_tuning.training.mistral.wire import MistralAccount
+    from gateway_tuning.training.providers.mistral import MistralProvider
+
+    return MistralProvider(MistralAccount.from_settings(settings))
+
+
+def _openai(settings: Settings) -> Provider:
+    from gateway_tuning.training.providers.openai import build
+
+    return build(settings)
+
+
+def _together(settings: Settings) -> Provider:
+    from gateway_tuning.training.providers.together import build
+
+    return build(settings)
+
+
+def _fireworks(settings: Settings) -> Provider:
+    from gateway_tuning.training.providers.fireworks import build
+
+    return build(settings)
+
+
+def _custom(settings: Settings) -> Provider:
+    from gateway_tuning.training.providers.custom import build
+
+    return build(settings)
+
+
+_BUILT_IN: dict[str, Callable[[Settings], Provider]] = {
+    "bedrock": _bedrock,
+    "custom": _custom,
+    "fireworks": _fireworks,
+    "llama": _llama,
+    "mistral": _mistral,
+    "openai": _openai,
+    "together": _together,
+}
 
 
 def provider(name: str, settings: Settings) -> Provider:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway_tuning.training import catalog
+
 PLUGIN = Path(__file__).parents[1] / "plugin"
 
 USE_PROVIDER = """
@@ -70,7 +72,8 @@ def use(tmp_path):
 
 
 def test_an_installed_plug_in_is_a_provider_like_ours(use):
-    assert use(USE_PROVIDER) == 'echo,llama succeeded {"messages": []}'
+    names = ",".join(sorted(["echo", *catalog.names()]))
+    assert use(USE_PROVIDER) == f'{names} succeeded {{"messages": []}}'
 
 
 def test_an_installed_plug_in_is_an_importer_like_ours(use, tmp_path):

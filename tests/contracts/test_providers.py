@@ -1,104 +1,45 @@
-"""What every training provider must do. A new provider adds one `Case`."""
+"""What every training provider must do. A new provider adds one `Case` to `provider_cases.py`."""
 
-import json
-import os
-import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from gateway_tuning.errors import ConflictError, NotFoundError, ProviderError
 from gateway_tuning.storage.object_store import file_sha256
-from gateway_tuning.training.job import JobStatus, TrainingFiles, TuningSpec
-from gateway_tuning.training.provider import Provider
-from gateway_tuning.training.providers import llama
+from gateway_tuning.training.job import JobStatus, TrainingFiles
+from tests.contracts.provider_cases import CASES, WORDS, Case, World, parameters
 
 DEADLINE_S = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A provider under test. `kill` ends its worker without warning; None where that is out of reach."""
-
-    make: Callable[[Path], Provider]
-    spec: TuningSpec
-    result_files: frozenset[str]
-    kill: Callable[[Path, str], None] | None
-
-
-def _kill_llama(home: Path, job_id: str) -> None:
-    child = llama._workers[home / "jobs" / job_id]
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-
-
-CASES = {
-    "llama": Case(
-        make=lambda home: llama.LlamaProvider(home / "jobs", home / "cache"),
-        spec=TuningSpec(
-            provider="llama",
-            base_model="SmolLM2-135M-Instruct",
-            dataset_id="ds-1",
-            hyperparameters={
-                "rank": 4,
-                "batch_size": 2,
-                "max_steps": 6,
-                "warmup_steps": 1,
-                "checkpoint_every": 2,
-                "evaluate_every": 3,
-                "validation_chats": 2,
-            },
-        ),
-        result_files=frozenset({"adapter_model.safetensors", "adapter_config.json", "adapter.gguf"}),
-        kill=_kill_llama,
-    )
-}
-
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", params=sorted(CASES))
+@pytest.fixture(scope="module", params=parameters())
 def case(request) -> Case:
     return CASES[request.param]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("provider")
+def world(case, tmp_path_factory) -> World:
+    with case.opened(tmp_path_factory.mktemp("provider")) as world:
+        yield world
 
 
 @pytest.fixture(scope="module")
-def provider(case, home) -> Provider:
-    return case.make(home)
-
-
-def _export(path: Path, examples: int) -> Path:
-    def chat(number):
-        return {
-            "messages": [
-                {"role": "user", "content": f"Where is order {number}?"},
-                {"role": "assistant", "content": f"Thank you for asking! Order {number} left today."},
-            ]
-        }
-
-    path.write_text("\n".join(json.dumps(chat(number)) for number in range(examples)))
-    return path
+def provider(world):
+    return world.provider
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> TrainingFiles:
+def files(case, tmp_path_factory) -> TrainingFiles:
     folder = tmp_path_factory.mktemp("exports")
-    return TrainingFiles(_export(folder / "train.jsonl", 12), _export(folder / "validation.jsonl", 3))
+    return TrainingFiles(case.export(folder / "train.jsonl", 12), case.export(folder / "validation.jsonl", 3))
 
 
 def _poll_until(provider, job_id, reached):
     deadline = time.monotonic() + DEADLINE_S
     while not reached(job := provider.poll(job_id)):
         assert time.monotonic() < deadline, job
-        time.sleep(0.02)
+        time.sleep(0.02 if provider.capabilities.is_local else 0)
     return job
 
 
@@ -119,16 +60,18 @@ def finished(provider, case, files):
     return _wait(provider, first.id)
 
 
-def test_a_job_runs_to_success_and_says_so(finished):
+def test_a_job_runs_to_success_and_says_so(case, finished):
     assert (finished.status, finished.progress) == (JobStatus.SUCCEEDED, 1.0)
-    assert finished.metrics["train_loss"] > 0
+    assert case.looked_at <= finished.metrics.keys()
+    assert all(finished.metrics[name] > 0 for name in case.looked_at)
 
 
 def test_the_result_is_whole(provider, case, finished):
     result = provider.collect(finished.id)
     assert result.files.keys() == case.result_files
     assert all(path.stat().st_size > 0 for path in result.files.values())
-    assert {"train_loss", "validation_loss", "steps", "train_seconds", "tokens"} <= result.metrics.keys()
+    assert case.metrics <= result.metrics.keys()
+    assert result.files or result.served_model
 
 
 def test_submitting_a_finished_job_again_finds_it(provider, case, files, finished):
@@ -147,7 +90,7 @@ def test_another_spec_under_the_same_key_is_a_conflict(provider, case, files, fi
 
 def test_other_data_under_the_same_key_is_a_conflict(provider, case, finished, tmp_path):
     with pytest.raises(ConflictError, match="train_sha256"):
-        provider.submit("undisturbed", case.spec, TrainingFiles(_export(tmp_path / "other.jsonl", 13)))
+        provider.submit("undisturbed", case.spec, TrainingFiles(case.export(tmp_path / "other.jsonl", 13)))
 
 
 def test_a_cancelled_job_ends_as_cancelled_and_has_no_result(provider, case, files):
@@ -159,46 +102,47 @@ def test_a_cancelled_job_ends_as_cancelled_and_has_no_result(provider, case, fil
     assert provider.submit("cancelled", case.spec, files).status is JobStatus.CANCELLED
 
 
-def test_a_job_whose_worker_was_killed_resumes_to_the_same_result(provider, case, files, home, finished):
-    if case.kill is None:
-        pytest.skip("this provider's worker is out of reach")
+def test_a_job_whose_worker_was_killed_resumes_to_the_same_result(world, case, files, finished):
+    if world.kill is None:
+        assert not world.provider.capabilities.is_local  # the provider keeps its own workers alive
+        return
+    provider = world.provider
     job = provider.submit("killed", case.spec, files)
     under_way = _poll_until(provider, job.id, _is_under_way)
     assert under_way.status is JobStatus.RUNNING
-    case.kill(home, job.id)
+    world.kill(job.id)
     interrupted = provider.poll(job.id)
     assert interrupted.status is JobStatus.QUEUED
     assert "submit again to resume" in interrupted.message
     assert provider.submit("killed", case.spec, files).id == job.id
     assert _wait(provider, job.id).status is JobStatus.SUCCEEDED
-    events = (home / "jobs" / job.id / "progress.jsonl").read_text()
-    assert '"resumed"' in events
+    assert world.resumed(job.id)
     ours, theirs = (provider.collect(id_).files["adapter_model.safetensors"] for id_ in (job.id, finished.id))
     assert file_sha256(ours) == file_sha256(theirs)
 
 
-def _holds(folder, words):
-    return [path for path in folder.rglob("*") if path.is_file() and words in path.read_bytes()]
-
-
-def test_a_discarded_job_keeps_its_model_and_nothing_of_the_data(provider, case, files, home, finished):
+def test_a_discarded_job_keeps_its_model_and_nothing_of_the_data(world, case, files):
+    provider = world.provider
     discarded = _wait(provider, provider.submit("discarded", case.spec, files).id)
-    assert _holds(home, b"Thank you for asking!")
-    before = {name: path.read_bytes() for name, path in provider.collect(discarded.id).files.items()}
+    assert world.holds("discarded")
+    before = _kept(provider.collect(discarded.id))
 
     provider.discard(discarded.id)
     provider.discard(discarded.id)
 
-    left = [path for path in _holds(home, b"Thank you for asking!") if "discarded" in str(path)]
-    assert left == []
+    assert not world.holds("discarded")
     assert provider.poll(discarded.id).status is JobStatus.SUCCEEDED
-    after = {name: path.read_bytes() for name, path in provider.collect(discarded.id).files.items()}
-    assert after == before
+    assert _kept(provider.collect(discarded.id)) == before
 
 
-def test_a_job_at_work_is_discarded_only_once_it_was_cancelled_and_ended(provider, case, files, home):
+def _kept(model):
+    return model.served_model, {name: path.read_bytes() for name, path in model.files.items()}
+
+
+def test_a_job_at_work_is_discarded_only_once_it_was_cancelled_and_ended(world, case, files):
+    provider = world.provider
     job = provider.submit("hasty", case.spec, files)
-    _poll_until(provider, job.id, _is_under_way)
+    _poll_until(provider, job.id, lambda job: job.status is not JobStatus.QUEUED)
     with pytest.raises(ConflictError, match="cancel"):
         provider.discard(job.id)
     provider.cancel(job.id)
@@ -206,7 +150,7 @@ def test_a_job_at_work_is_discarded_only_once_it_was_cancelled_and_ended(provide
 
     _discard_when_ended(provider, job.id)
 
-    assert [path for path in _holds(home, b"Thank you for asking!") if "hasty" in str(path)] == []
+    assert not world.holds("hasty")
     assert provider.submit("hasty", case.spec, files).status is JobStatus.CANCELLED
 
 
@@ -220,21 +164,18 @@ def _discard_when_ended(provider, job_id):
             time.sleep(0.05)
 
 
-def test_an_interrupted_submission_is_discarded_whole(provider, case, home, files):
-    if case.kill is None:
-        pytest.skip("this provider's submissions are out of reach")
-    folder = home / "jobs" / "cut-off"
-    folder.mkdir(parents=True)
-    (folder / "train.jsonl").write_bytes(files.train.read_bytes())
+def test_an_interrupted_submission_is_discarded_whole(world, case, files):
+    world.interrupt("cut-off", case.spec, files)
+    assert world.holds("cut-off")
 
-    provider.discard("cut-off")
+    world.provider.discard("cut-off")
 
-    assert not folder.exists()
+    assert not world.holds("cut-off")
 
 
 def test_too_few_examples_are_refused_with_the_number_needed(provider, case, tmp_path):
     needed = provider.capabilities.min_examples
-    files = TrainingFiles(_export(tmp_path / "train.jsonl", needed - 1))
+    files = TrainingFiles(case.export(tmp_path / "train.jsonl", needed - 1))
     with pytest.raises(ProviderError, match=f"at least {needed}"):
         provider.submit("few", case.spec, files)
 
@@ -258,14 +199,24 @@ def test_an_unreadable_file_is_refused_with_its_line(provider, case, tmp_path):
         provider.submit("broken", case.spec, TrainingFiles(broken))
 
 
+def test_no_refusal_tells_what_the_training_data_says(provider, case, tmp_path):
+    broken = case.export(tmp_path / "train.jsonl", 12)
+    broken.write_text(broken.read_text() + "\n" + WORDS)
+    with pytest.raises(ProviderError) as refusal:
+        provider.submit("telling", case.spec, TrainingFiles(broken))
+    assert WORDS not in str(refusal.value)
+
+
 def test_an_unknown_job_is_not_found(provider):
     for call in (provider.poll, provider.cancel, provider.collect, provider.discard):
         with pytest.raises(NotFoundError, match="nobody"):
             call("nobody")
 
 
-def test_a_refused_job_leaves_nothing_behind(provider, case, tmp_path):
+def test_a_refused_job_leaves_nothing_behind(world, case, tmp_path):
+    files = TrainingFiles(case.export(tmp_path / "train.jsonl", world.provider.capabilities.min_examples - 1))
     with pytest.raises(ProviderError):
-        provider.submit("refused", case.spec, TrainingFiles(_export(tmp_path / "train.jsonl", 1)))
+        world.provider.submit("refused", case.spec, files)
     with pytest.raises(NotFoundError):
-        provider.poll("refused")
+        world.provider.poll("refused")
+    assert not world.holds("refused")

@@ -1,4 +1,4 @@
-"""The local provider: LoRA tuning of the packaged base model by a worker process on this machine."""
+"""The local provider: LoRA tuning by a worker process on this machine, of the packaged base model or one's own."""
 
 import hashlib
 import re
@@ -7,24 +7,33 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from gateway_tuning import processes
-from gateway_tuning.errors import ConflictError, InputFileError, NotFoundError, ProviderError
+from gateway_tuning.errors import (
+    ConfigurationError,
+    ConflictError,
+    InputFileError,
+    NotFoundError,
+    ProviderError,
+)
 from gateway_tuning.storage.object_store import file_sha256
 from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TunedModel, TuningSpec
 from gateway_tuning.training.local import worker
-from gateway_tuning.training.local.chats import read_chats
-from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
+from gateway_tuning.training.local.data.examples import EXPORTS, read
+from gateway_tuning.training.local.hyperparameters import LoraHyperparameters, defaults_of, names_of
 from gateway_tuning.training.local.job_folder import RESULT_FILES, JobFolder, LocalSpec, State
-from gateway_tuning.training.local.weights import BASE_MODEL
+from gateway_tuning.training.local.model import own_base
+from gateway_tuning.training.local.model.weights import BASE_MODEL
 from gateway_tuning.training.provider import Capabilities
 
 CAPABILITIES = Capabilities(
-    exports={"supervised": "chat"},
-    base_models=frozenset({BASE_MODEL}),
+    exports=EXPORTS,
+    base_models=None,  # the packaged one, and any folder that holds a Llama
     min_examples=10,
+    is_local=True,
 )
 
 _workers: dict[Path, subprocess.Popen[bytes]] = {}
@@ -144,38 +153,61 @@ def _waiting_message(state: State) -> str:
 
 
 def _checked(spec: TuningSpec, files: TrainingFiles) -> LocalSpec:
-    if spec.base_model != BASE_MODEL:
-        raise ProviderError(f"The local provider tunes {BASE_MODEL}, not {spec.base_model}")
     export_format = CAPABILITIES.export_of(spec.method)
+    base_model, base_sha256 = _base(spec.base_model)
+    hyperparameters = _hyperparameters(spec)
     try:
-        hyperparameters = LoraHyperparameters.model_validate(spec.hyperparameters)
-        examples = len(read_chats(files.train))
+        examples = sum(line is not None for line in read(spec.method, files.train))
         if files.validation is not None:
-            read_chats(files.validation)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        known = ", ".join(LoraHyperparameters.model_fields)
-        raise ProviderError(
-            f"Hyperparameters of the local provider: {problems}. Known are: {known}"
-        ) from None
+            read(spec.method, files.validation)
     except InputFileError as error:
-        raise ProviderError(
-            f"{error}. Export the dataset again in the format {export_format}"
-        ) from error
+        raise ProviderError(f"{error}. Export the dataset again in the format {export_format}") from error
     if examples < CAPABILITIES.min_examples:
         raise ProviderError(
-            f"{files.train.name} holds {examples} chats, the local provider needs at least "
+            f"{files.train.name} holds {examples} examples without tools, the local provider needs at least "
             f"{CAPABILITIES.min_examples}; collect more feedback first"
         )
     return LocalSpec(
-        base_model=spec.base_model,
+        base_model=base_model,
         method=spec.method,
-        hyperparameters=hyperparameters.model_dump(),
+        hyperparameters=hyperparameters,
         seed=spec.seed,
         dataset_id=spec.dataset_id,
         train_sha256=file_sha256(files.train),
         validation_sha256=file_sha256(files.validation) if files.validation else None,
+        base_sha256=base_sha256,
     )
+
+
+def _base(wanted: str) -> tuple[str, str | None]:
+    """Its name and None, or the whole path of an own one and its checksum."""
+    if wanted == BASE_MODEL:
+        return wanted, None
+    folder = Path(wanted).expanduser()
+    if not folder.is_dir():
+        raise ProviderError(
+            f"The local provider tunes {BASE_MODEL}, or a Llama in a folder of this machine; {wanted} is neither"
+        )
+    try:
+        return str(folder.resolve()), own_base.checked(folder.resolve())
+    except ConfigurationError as error:
+        raise ProviderError(f"The local provider cannot tune this base model: {error}") from error
+
+
+def _hyperparameters(spec: TuningSpec) -> dict[str, Any]:
+    known = names_of(spec.method)
+    foreign = sorted(spec.hyperparameters.keys() - set(known))
+    problems = "; ".join(f"{name}: not known to the method {spec.method}" for name in foreign)
+    if not foreign:
+        try:
+            chosen = LoraHyperparameters.model_validate(defaults_of(spec.method) | spec.hyperparameters)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
+        else:
+            return chosen.model_dump(include=set(known))
+    raise ProviderError(f"Hyperparameters of the local provider: {problems}. Known are: {', '.join(known)}")
 
 
 def _create(folder: JobFolder, spec: LocalSpec, files: TrainingFiles) -> None:

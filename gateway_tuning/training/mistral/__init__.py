@@ -1,0 +1,1 @@
+"""Mistral: its wire, and what is made of its answers."""
