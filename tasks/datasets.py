@@ -108,10 +108,8 @@ def _show(inspection: Inspection) -> None:
 def missing_examples(dataset_id: str, training: TrainingPlan) -> tuple[str, ...]:
     """Why the dataset is too small to train and evaluate on; empty when it is not."""
     counts = runtime().datasets.manifest(dataset_id).counts.examples
-    needed = {
-        TRAIN: catalog.provider(training.provider, runtime().settings).capabilities.min_examples,
-        TEST: 1,
-    }
+    able = catalog.provider(training.provider, runtime().settings).capabilities.of_base(training.base_model)
+    needed = {TRAIN: able.min_examples, TEST: 1}
     found = {split: counts[split].get(ExampleKind.DEMONSTRATION.value, 0) for split in needed}
     return tuple(
         f"{found[split]} demonstrations in the {split} split, {count} needed; collect more feedback"

@@ -11,6 +11,7 @@ from gateway_tuning.cycles.cycle import Cycle, StageResult
 from gateway_tuning.runs.orchestrator import RunStatus
 from gateway_tuning.runs.run import run_of_tags
 from gateway_tuning.runs.store import start_unstarted
+from tasks.jobs import stop_jobs_of
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.runs")
@@ -53,7 +54,7 @@ NOTED: Hooks = {
     "on_running": [note_running],
     "on_completion": [note_result],
     "on_failure": [note_end],
-    "on_cancellation": [note_end],
+    "on_cancellation": [note_end, stop_jobs_of],
     "on_crashed": [note_end],
 }
 """For the flows that the API starts: `@flow(..., **NOTED)`. Other runs of theirs are none of its business."""

@@ -29,7 +29,7 @@ from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
 from gateway_tuning.storage.tenants import subject_key
-from gateway_tuning.training.costs import CostStore
+from gateway_tuning.training.cost.entries import CostStore
 from gateway_tuning.training.jobs import JobStore
 
 if TYPE_CHECKING:

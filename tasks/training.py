@@ -2,17 +2,18 @@
 
 import logging
 import shutil
-import time
+from dataclasses import fields
 from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.runtime import flow_run
 
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.published import export_to
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
-from gateway_tuning.errors import ErasedError, ProviderError, ProviderUnavailableError
+from gateway_tuning.errors import ProviderError, ProviderUnavailableError
 from gateway_tuning.registry.model_version import (
     CANDIDATE,
     STABLE,
@@ -22,29 +23,39 @@ from gateway_tuning.registry.model_version import (
 )
 from gateway_tuning.storage import layout
 from gateway_tuning.training import catalog
-from gateway_tuning.training.costs import cost_of_job
 from gateway_tuning.training.job import (
     JobStatus,
     ProviderJob,
     TrainingFiles,
+    TunedModel,
     TuningSpec,
     exports_folder,
 )
 from gateway_tuning.training.jobs import TuningJob
 from gateway_tuning.training.provider import Provider
+from gateway_tuning.training.watching.asking import line_to
+from gateway_tuning.training.watching.carrying import Carrier, carry_alone
+from gateway_tuning.training.watching.limits import Limits, Verdict
+from tasks.costs import check_job, record_cost
+from tasks.jobs import told_of
 from tasks.runtime import Runtime, now, runtime
 
 logger = logging.getLogger("gateway_tuning.training")
 
-MAX_SUBMISSIONS = 5
-
 
 @task(name="declare job")
 def declare_job(dataset_id: str, training: TrainingPlan) -> str:
-    """Write down what is wanted before any provider hears of it. Returns the job's key."""
-    spec = TuningSpec(dataset_id=dataset_id, **training.model_dump())
-    rt = runtime()
-    return rt.jobs.intend(spec, tenant=rt.datasets.manifest(dataset_id).tenant, now=now()).key
+    """Write down what is wanted before any provider hears of it. Returns the job's key.
+
+    How long it may take is no part of what is wanted: a job that runs takes on what was chosen last.
+    """
+    rt, chosen = runtime(), training.model_dump()
+    wanted = {field.name: chosen[field.name] for field in fields(TuningSpec) if field.name in chosen}
+    limits = Limits(**{field.name: chosen[field.name] for field in fields(Limits) if field.name in chosen})
+    spec = TuningSpec(dataset_id=dataset_id, **wanted)
+    check_job(rt, spec, training)
+    tenant = rt.datasets.manifest(dataset_id).tenant
+    return rt.jobs.intend(spec, tenant=tenant, now=now(), limits=limits).key
 
 
 @task(
@@ -54,26 +65,33 @@ def declare_job(dataset_id: str, training: TrainingPlan) -> str:
     retry_jitter_factor=0.5,
     retry_condition_fn=lambda _task, _run, state: isinstance(state.data, ProviderUnavailableError),
 )
-def run_job(key: str, poll_seconds: float = 1.0) -> str:
+def run_job(key: str) -> str:
     """Submit the job, or find it where an earlier attempt left it, and wait for its end. Returns the key.
 
     Raises:
         ProviderError: the job failed or was cancelled; the message says why.
+        ConflictError: another process took the job over while this one was stopped.
     """
     rt = runtime()
     job = rt.jobs.get(key)
-    if job.status is JobStatus.SUCCEEDED:
-        rt.costs.add(cost_of_job(job, now=now()))
-        return key
-    provider = catalog.provider(job.spec.provider, rt.settings)
-    try:
-        ended = _wait(provider, job, _training_files(rt, job, provider), poll_seconds)
-    finally:
-        if _folder(rt, job).exists():
-            shutil.rmtree(_folder(rt, job))  # the provider has its own copy
-    rt.costs.add(cost_of_job(rt.jobs.get(key), now=now()))
-    if ended.status is not JobStatus.SUCCEEDED:
-        raise ProviderError(f"Tuning job {ended.id} ended as {ended.status}: {ended.message}")
+    if not job.status.is_terminal:
+        provider = catalog.provider(job.spec.provider, rt.settings)
+        carrier = Carrier(
+            jobs=rt.jobs,
+            provider=provider,
+            line=line_to(job.spec.provider),
+            files=lambda: _training_files(rt, job, provider),
+            require_live=lambda: _require_live(rt, job),
+            tell=_Teller(job),
+        )
+        try:
+            job = carry_alone(rt.engine, carrier, key, run_id=flow_run.root_flow_run_id)
+        finally:
+            if _folder(rt, job).exists():
+                shutil.rmtree(_folder(rt, job))  # the provider has its own copy
+    record_cost(rt, job)
+    if job.status is not JobStatus.SUCCEEDED:
+        raise ProviderError(f"Tuning job {key[:12]} ended as {job.status}: {job.message}")
     return key
 
 
@@ -84,7 +102,7 @@ def register_version(key: str, model: str) -> StageResult:
     job = rt.jobs.get(key)
     version_id = tuned_version_id(model, key)
     rt.datasets.manifest(job.spec.dataset_id)  # raises ErasedError before anything is copied
-    tuned = catalog.provider(job.spec.provider, rt.settings).collect(job.provider_job_id or key)
+    tuned = _tuned(rt, job)
     files = {}
     for name, path in tuned.files.items():
         data = path.read_bytes()
@@ -112,24 +130,20 @@ def register_version(key: str, model: str) -> StageResult:
     return StageResult(id=version.id, detail={"metrics": version.metrics, "job": key})
 
 
-def _wait(provider: Provider, job: TuningJob, files: TrainingFiles, poll_seconds: float) -> ProviderJob:
-    progress = create_progress_artifact(0.0, key="training", description=f"job {job.key[:12]}")
-    seen = _submit(provider, job, files)
-    submissions, told = 1, ""
-    while not seen.status.is_terminal:
-        time.sleep(poll_seconds)
-        seen = provider.poll(seen.id)
-        runtime().jobs.record(job.key, seen, now=now())
-        if seen.status is JobStatus.QUEUED and submissions < MAX_SUBMISSIONS:
-            # A local worker that died waits for someone to resume it; a cloud queue finds its job by the key.
-            seen = _submit(provider, job, files)
-            submissions += 1
-        if _told(seen) != told:
-            told = _told(seen)
-            logger.info("%s", told)
+class _Teller:
+    """Tells a run how its job gets on: each tenth of the way in the log, the rest as a progress bar."""
+
+    def __init__(self, job: TuningJob) -> None:
+        self._progress = create_progress_artifact(0.0, key="training", description=f"job {job.key[:12]}")
+        self._told = ""
+
+    def __call__(self, job: TuningJob, seen: ProviderJob, verdict: Verdict) -> None:
+        told_of(job, seen, verdict)
+        if _told(seen) != self._told:
+            self._told = _told(seen)
+            logger.info("%s", self._told)
         if seen.progress is not None:
-            update_progress_artifact(progress, seen.progress * 100)  # type: ignore[arg-type] # sync call gives the id
-    return seen
+            update_progress_artifact(self._progress, seen.progress * 100)  # type: ignore[arg-type] # sync call gives the id
 
 
 def _told(seen: ProviderJob) -> str:
@@ -139,22 +153,18 @@ def _told(seen: ProviderJob) -> str:
     return f"{seen.message}, {10 * int(10 * seen.progress)} % of the steps"
 
 
-def _submit(provider: Provider, job: TuningJob, files: TrainingFiles) -> ProviderJob:
-    seen = provider.submit(job.key, job.spec, files)
-    runtime().jobs.record(job.key, seen, now=now())
-    try:
-        runtime().datasets.manifest(job.spec.dataset_id)
-    except ErasedError:  # somebody was erased after the files were read: they must not stay at the provider
-        provider.cancel(seen.id)
-        provider.discard(seen.id)
-        raise
-    return seen
+def _tuned(rt: Runtime, job: TuningJob) -> TunedModel:
+    """Of a job that was stopped for its best checkpoint, that checkpoint: the provider has no other result."""
+    if job.kept is not None:
+        return TunedModel(served_model=job.kept.served_model, metrics=job.metrics)
+    provider, job_id = catalog.provider(job.spec.provider, rt.settings), job.provider_job_id or job.key
+    return line_to(job.spec.provider).ask(lambda: provider.collect(job_id))
 
 
 def _training_files(rt: Runtime, job: TuningJob, provider: Provider) -> TrainingFiles:
     """In the format of the method: the dataset's own export where it has one, made of its parts where not."""
     manifest = rt.datasets.manifest(job.spec.dataset_id)
-    name = provider.capabilities.export_of(job.spec.method)
+    name = provider.capabilities.of_base(job.spec.base_model).export_of(job.spec.method)
     folder = _folder(rt, job)
     train = export_to(folder / f"{name}-{TRAIN}.jsonl", rt.objects, manifest, name, TRAIN)
     if train is None:
@@ -164,6 +174,11 @@ def _training_files(rt: Runtime, job: TuningJob, provider: Provider) -> Training
         )
     held_out = export_to(folder / f"{name}-{VALIDATION}.jsonl", rt.objects, manifest, name, VALIDATION)
     return TrainingFiles(train=train, validation=held_out)
+
+
+def _require_live(rt: Runtime, job: TuningJob) -> None:
+    """Raises ErasedError."""
+    rt.datasets.manifest(job.spec.dataset_id)
 
 
 def _folder(rt: Runtime, job: TuningJob) -> Path:

@@ -24,6 +24,7 @@ from gateway_tuning.api import (
     run_starts,
     runs,
     subjects,
+    training_jobs,
 )
 from gateway_tuning.api.fast_lane import FastLane
 from gateway_tuning.api.health import ReadinessProbe
@@ -41,6 +42,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     models.router,
     resources.router,
+    training_jobs.router,
     reports.router,
     rollouts.router,
     keys.router,

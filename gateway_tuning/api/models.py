@@ -14,6 +14,9 @@ from gateway_tuning.api.security import Caller, allow, api_router, record
 from gateway_tuning.api.services import CallServices, Services
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.feedback.threshold import Threshold, ThresholdStore
+from gateway_tuning.registry.code_version import CodeVersion
+from gateway_tuning.registry.model_version import StoredFile
+from gateway_tuning.registry.statuses import ModelStatus
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.storage.paging import newest_first, owned_row
 from gateway_tuning.storage.tables import model_versions, models
@@ -50,6 +53,8 @@ class ModelVersionView(BaseModel):
             "examples": [
                 {
                     "id": "assistant@4f2e9d1fbd8a",
+                    "status": "available",
+                    "revision": 1,
                     "aliases": ["candidate"],
                     "base_model": "SmolLM2-135M-Instruct",
                     "provider": "llama",
@@ -57,6 +62,15 @@ class ModelVersionView(BaseModel):
                     "job_key": "4f2e9d1fbd8a" + "0" * 52,
                     "metrics": {"train_loss": 1.31},
                     "hyperparameters": {"max_steps": 100},
+                    "files": {
+                        "adapter.gguf": {
+                            "key": "models/assistant@4f2e9d1fbd8a/adapter.gguf",
+                            "sha256": "9f86d081" * 8,
+                            "bytes": 3713184,
+                        }
+                    },
+                    "code": {"package": "0.1.0", "commit": "4b825dc642cb" + "0" * 28, "changed": False},
+                    "parents": [],
                     "created_at": "2026-11-01T10:12:01Z",
                     "holds_erased_since": None,
                 }
@@ -65,13 +79,18 @@ class ModelVersionView(BaseModel):
     )
 
     id: str
-    aliases: list[str]
+    status: ModelStatus
+    revision: int = Field(description="Rises with every change of the status")
+    aliases: list[str] = Field(description="Those of other environments as environment/alias")
     base_model: str
     provider: str
     dataset_id: str | None = Field(description="Null on a base model that was not trained here")
     job_key: str | None
     metrics: dict[str, float]
     hyperparameters: dict[str, Any]
+    files: dict[str, StoredFile] = Field(description="By name; empty where its provider serves it")
+    code: CodeVersion | None = Field(description="What trained it; null where that is not known")
+    parents: list[str] = Field(description="Versions that it was trained from")
     created_at: datetime
     holds_erased_since: datetime | None = Field(
         description="Since a person was erased whose feedback it learned from"
@@ -207,6 +226,8 @@ def _model(registry: Registry, row: "sa.Row[Any]") -> ModelView:
 def _version(aliases: dict[str, str], row: "sa.Row[Any]") -> ModelVersionView:
     return ModelVersionView(
         id=row.id,
+        status=row.status,
+        revision=row.revision,
         aliases=sorted(alias for alias, id_ in aliases.items() if id_ == row.id),
         base_model=row.base_model,
         provider=row.provider,
@@ -214,6 +235,9 @@ def _version(aliases: dict[str, str], row: "sa.Row[Any]") -> ModelVersionView:
         job_key=row.job_key,
         metrics=row.metrics,
         hyperparameters=row.hyperparameters,
+        files=row.files,
+        code=row.code,
+        parents=row.parents,
         created_at=row.created_at,
         holds_erased_since=row.holds_erased_since,
     )

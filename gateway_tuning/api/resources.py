@@ -1,4 +1,4 @@
-"""What was made of feedback: datasets, tuning jobs, evaluations, drift reports; and what was set aside or paid."""
+"""What was made of feedback, set aside or paid: datasets, quarantine, costs."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -18,9 +18,9 @@ from gateway_tuning.datasets.published import read_manifest
 from gateway_tuning.errors import GatewayTuningError
 from gateway_tuning.feedback.shaping import short_reason
 from gateway_tuning.storage.paging import newest_first, owned_row
-from gateway_tuning.storage.tables import datasets, quarantine, tuning_jobs
-from gateway_tuning.training.costs import CostEntry, CostStore
-from gateway_tuning.training.job import JobStatus
+from gateway_tuning.storage.tables import datasets, quarantine
+from gateway_tuning.training.cost.entries import CostStore
+from gateway_tuning.training.cost.entry import CostEntry
 
 router: APIRouter = api_router("resources")
 
@@ -75,37 +75,6 @@ class DatasetSummary(BaseModel):
     replaced_by: str | None
 
 
-class TuningJobView(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "key": "4f2e9d1fbd8a" + "0" * 52,
-                    "provider": "llama",
-                    "spec": {"base_model": "SmolLM2-135M-Instruct", "dataset_id": "ds-0a1b2c3d4e5f6071"},
-                    "status": "succeeded",
-                    "message": "finished after step 120",
-                    "metrics": {"train_loss": 1.31, "tokens": 81234.0},
-                    "provider_job_id": "4f2e9d1fbd8a",
-                    "created_at": "2026-11-01T09:52:56Z",
-                    "updated_at": "2026-11-01T10:12:01Z",
-                }
-            ]
-        },
-        from_attributes=True,
-    )
-
-    key: str
-    provider: str
-    spec: dict[str, Any] = Field(description="Base model, dataset, method, hyperparameters and seed")
-    status: JobStatus
-    message: str
-    metrics: dict[str, float]
-    provider_job_id: str | None = Field(description="Null while it is not known whether the provider has it")
-    created_at: datetime
-    updated_at: datetime
-
-
 class CostView(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
@@ -117,6 +86,7 @@ class CostView(BaseModel):
                     "provider": "llama",
                     "amount": None,
                     "currency": None,
+                    "expected": "1.5",
                     "usage": {"tokens": 81234.0, "train_seconds": 640.2},
                     "note": "the price of llama is not known, its usage is",
                     "created_at": "2026-11-01T10:12:01Z",
@@ -131,6 +101,7 @@ class CostView(BaseModel):
     provider: str
     amount: str | None = Field(description="A decimal; null is unknown, never zero")
     currency: str | None
+    expected: str | None = Field(description="A decimal: what it was estimated to cost; null is unknown")
     usage: dict[str, float]
     note: str
     created_at: datetime
@@ -178,31 +149,6 @@ def list_datasets(
 def show_dataset(caller: Caller, services: CallServices, dataset_id: str) -> DatasetSummary:
     row = owned_row(services.engine, _DATASETS, dataset_id, tenant=caller.tenant, what="dataset")
     return _dataset(services, row)
-
-
-@router.get("/training-jobs", dependencies=_VIEW, summary="List tuning jobs, newest first")
-def list_jobs(
-    request: Request, caller: Caller, services: CallServices, paging: Paging
-) -> Page[TuningJobView]:
-    rows = newest_first(
-        services.engine,
-        tuning_jobs,
-        tenant=caller.tenant,
-        limit=paging.limit + 1,
-        before=paging.before,
-        key="key",
-    )
-    return paging.page(
-        request, rows, show=TuningJobView.model_validate, place=lambda row: (row.created_at, row.key)
-    )
-
-
-@router.get(
-    "/training-jobs/{job_key}", dependencies=_VIEW, responses=responses(404), summary="Show a tuning job"
-)
-def show_job(caller: Caller, services: CallServices, job_key: str) -> TuningJobView:
-    row = owned_row(services.engine, tuning_jobs, job_key, tenant=caller.tenant, what="tuning job", key="key")
-    return TuningJobView.model_validate(row)
 
 
 @router.get("/costs", dependencies=_VIEW, summary="List costs, newest first")
@@ -276,6 +222,7 @@ def _cost(entry: CostEntry) -> CostView:
         provider=entry.provider,
         amount=None if entry.amount is None else str(entry.amount),
         currency=entry.currency,
+        expected=None if entry.expected is None else str(entry.expected),
         usage=entry.usage,
         note=entry.note,
         created_at=entry.created_at,

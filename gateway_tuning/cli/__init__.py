@@ -8,11 +8,16 @@ from gateway_tuning import __version__
 from gateway_tuning.cli import (
     access,
     anonymize,
+    costs,
     datasets,
     evaluation_sets,
     feedback,
+    jobs,
+    models,
+    providers,
     records,
     running,
+    search,
     subjects,
     vault,
 )
@@ -28,6 +33,12 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(evaluation_sets.app, name="evaluation-sets")
 app.add_typer(records.app)
+app.add_typer(models.app, name="models")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(search.app, name="search")
+app.add_typer(providers.app, name="providers")
+app.add_typer(costs.costs_app, name="costs")
+app.add_typer(costs.budgets_app, name="budgets")
 app.command("anonymize")(anonymize.anonymize)
 app.add_typer(access.keys_app, name="keys")
 app.add_typer(access.audit_app, name="audit")

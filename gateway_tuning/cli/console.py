@@ -4,11 +4,12 @@ import getpass
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from gateway_tuning.errors import GatewayTuningError
+from gateway_tuning.errors import GatewayTuningError, InputFileError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -70,3 +71,15 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else str(value)
+
+
+def put_file(path: Path, text: str) -> None:
+    """A file appears whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, show_table, told
+from gateway_tuning.cli.console import Tenant, put_file, show_table, told
 from gateway_tuning.cli.dataset_stores import DatasetId, open_stores
-from gateway_tuning.errors import ConfigurationError, InputFileError
+from gateway_tuning.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gateway_tuning.datasets.difference import Difference
@@ -64,7 +64,7 @@ def write_card(
     if html is None:
         typer.echo(render_markdown(made), nl=False)
         return
-    _put_file(html, render_html(made))
+    put_file(html, render_html(made))
     typer.echo(f"The card of {dataset_id} is in {html}", err=True)
 
 
@@ -207,15 +207,3 @@ def _put_json(values: Iterable[Any]) -> None:
 
     for value in values:
         sys.stdout.write(orjson.dumps(value).decode() + "\n")
-
-
-def _put_file(path: Path, text: str) -> None:
-    """A file appears whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise InputFileError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)

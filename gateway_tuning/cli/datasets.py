@@ -49,8 +49,18 @@ app = typer.Typer(help="Datasets, and training files made of them.")
 app.add_typer(dataset_objects.app)
 app.add_typer(dataset_retention.app)
 
-For = Annotated[str, typer.Option("--for", help="Format, as `datasets formats` lists them")]
+For = Annotated[str, typer.Option("--for", help="Format, as `datasets formats` lists them, or a provider")]
 Template = Annotated[Path | None, typer.Option(help="JSON with placeholders, for the format custom")]
+
+
+# A provider's own name stands for its format of demonstrations; Bedrock's depends on the base model.
+_OF_PROVIDER = {
+    "openai": "openai-sft",
+    "together": "together-sft",
+    "fireworks": "fireworks-sft",
+    "trl": "trl-sft",
+    "llama": "chat",
+}
 
 
 @app.callback(invoke_without_command=True)
@@ -167,7 +177,7 @@ def _format(name: str, template: Path | None) -> "Format":
             "docs/how-to/export-a-dataset.md shows one"
         )
     if template is None:
-        return find(name)
+        return find(_OF_PROVIDER.get(name, name))
     try:
         return custom(template.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -28,7 +28,7 @@ def demo(
     arguments = [str(feedback), "--folder", str(folder)]
     arguments += ["--mapping", str(mapping)] if mapping else []
     arguments += ["--max-steps", str(max_steps)] if max_steps else []
-    _become("deployments.demo", arguments)
+    become("deployments.demo", arguments)
 
 
 @app.command()
@@ -40,7 +40,7 @@ def serve_flows(
     limit: Annotated[int, typer.Option(help="Runs at a time")] = 4,
 ) -> None:
     """Serve every flow as a Prefect deployment from one process."""
-    _become("deployments.serve", ["--port", str(port), "--limit", str(limit)])
+    become("deployments.serve", ["--port", str(port), "--limit", str(limit)])
 
 
 @app.command()
@@ -85,7 +85,27 @@ def serve_api(
 
 @app.command()
 @told
-def serve_local(model: Annotated[str, typer.Argument(help="Model behind the gateway")] = "assistant") -> None:
+def serve_local(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than loopback need a key")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one and prints it")] = 8090,
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs that train at a time")] = 1,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", hidden=True, help="Stop when standard input closes")
+    ] = False,
+) -> None:
+    """Serve OpenAI's files, fine-tuning, models and chat API from this machine: a cloud run, rehearsed."""
+    from gateway_tuning.local_service.serve import serve
+
+    serve(read_settings(), host, port, parallel=jobs, exit_with_parent=exit_with_parent)
+
+
+@app.command()
+@told
+def serve_models(
+    model: Annotated[str, typer.Argument(help="Model behind the gateway")] = "assistant",
+) -> None:
     """Serve a model's stable and candidate versions from this machine, and tell the gateway where they answer."""
     import signal
 
@@ -113,7 +133,7 @@ def serve_local(model: Annotated[str, typer.Argument(help="Model behind the gate
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
-def _become(module: str, arguments: Sequence[str]) -> None:
+def become(module: str, arguments: Sequence[str]) -> None:
     """Go on as a program of the project's folder: flows import this package, never the other way round."""
     root = Path.cwd()
     if not (root / Path(*module.split("."))).with_suffix(".py").exists():

@@ -14,7 +14,8 @@ from gateway_tuning.registry.store import Registry
 from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.rollout.policy import CanaryPolicy
 from gateway_tuning.storage.tables import approvals, datasets, erasures, runs
-from gateway_tuning.training.costs import CostStore, cost_of_job
+from gateway_tuning.training.cost.actual import cost_of_job
+from gateway_tuning.training.cost.entries import CostStore
 from gateway_tuning.training.job import TuningSpec
 from gateway_tuning.training.jobs import JobStore
 

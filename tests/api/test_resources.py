@@ -9,7 +9,7 @@ from gateway_tuning.datasets.manifest import Counts, Manifest
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.tables import datasets
-from gateway_tuning.training.costs import CostStore
+from gateway_tuning.training.cost.entries import CostStore
 from gateway_tuning.training.job import JobStatus, ProviderJob, TuningSpec
 from gateway_tuning.training.jobs import JobStore
 from tests.api import owned
@@ -105,7 +105,7 @@ def test_pages_hold_every_dataset_of_the_tenant_once(client_for, services):
 
 
 def test_a_cost_that_is_not_known_is_null_with_a_note_and_counted_once(client_for, services):
-    from gateway_tuning.training.costs import cost_of_job
+    from gateway_tuning.training.cost.actual import cost_of_job
 
     jobs = JobStore(services.engine)
     job = jobs.intend(TuningSpec("llama", "b", "ds-1"), tenant="default", now=NOW)

@@ -47,5 +47,5 @@ def test_the_key_does_not_depend_on_the_order_of_hyperparameters():
 
 
 def test_an_unknown_provider_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigurationError, match="there are: llama"):
+    with pytest.raises(ConfigurationError, match=r"there are: .*\bllama\b"):
         catalog.provider("nobody", Settings())

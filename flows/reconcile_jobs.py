@@ -1,0 +1,14 @@
+"""Tuning jobs whose run is gone: adopted, watched, ended. Scheduled every five minutes; one look at each, no waiting."""
+
+from prefect import flow
+
+from tasks import jobs
+
+
+@flow(name="reconcile-jobs")
+def reconcile_jobs() -> dict[str, list[str]]:
+    """What was found of each unfinished job, and what is at a provider without an intent. Nothing is created."""
+    return {
+        "jobs": [f"{key[:12]}: {found}" for key, found in jobs.reconcile().items()],
+        "orphans": jobs.find_orphans(),
+    }
