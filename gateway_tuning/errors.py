@@ -46,7 +46,20 @@ class ProviderError(GatewayTuningError, RuntimeError):
 
 
 class ProviderUnavailableError(ProviderError):
-    """A training provider did not answer; trying again may help."""
+    """A training provider did not answer; trying again may help.
+
+    `retry_after_s` is set on an error whose provider said when to come back.
+    """
+
+    retry_after_s: float | None = None
+
+
+class ClosedError(ProviderError):
+    """A provider takes no more jobs for a base model."""
+
+
+class BudgetError(GatewayTuningError, RuntimeError):
+    """A job would cost more than may be spent, or is capped and nobody knows what it costs. Nothing was started."""
 
 
 class ServingError(GatewayTuningError, RuntimeError):

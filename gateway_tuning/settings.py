@@ -60,7 +60,40 @@ class Settings(BaseSettings):
     local_server_key: SecretStr | None = Field(
         None, description="API key of the local model server; a random one for each start when absent"
     )
+    local_service_key: SecretStr | None = Field(
+        None,
+        description="API key of the local fine-tuning service; without one it answers this machine alone",
+    )
     request_timeout_s: float = Field(60.0, gt=0, description="Longest wait for one model answer")
+
+    bedrock_region: str | None = Field(None, description="AWS region in which Bedrock tunes and serves")
+    bedrock_role_arn: str | None = Field(
+        None, description="Role as which Bedrock reads training data and writes results"
+    )
+    bedrock_data_url: str | None = Field(
+        None, description="`s3://` folder for Bedrock's training data and results, in a bucket of the region"
+    )
+    bedrock_model_kms_key_arn: str | None = Field(
+        None, description="KMS key of tuned models; default one of AWS's own"
+    )
+    bedrock_endpoint_url: str | None = Field(
+        None, description="Address of Bedrock, such as a VPC endpoint; default the region's"
+    )
+    bedrock_s3_endpoint_url: str | None = Field(
+        None, description="Address of the S3 that holds its data; default the region's"
+    )
+    mistral_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_MISTRAL_API_KEY", "MISTRAL_API_KEY"),
+        description="API key of Mistral; default MISTRAL_API_KEY",
+    )
+    mistral_base_url: str = Field(
+        "https://api.mistral.ai", description="Address of Mistral's API, without a version at its end"
+    )
+
+    price_file: Path | None = Field(
+        None, description="TOML with prices of your own, which go before those of the package"
+    )
 
     jwt_secret: SecretStr | None = Field(
         None, description="Shared secret of HS256 tokens, 32 bytes or more; instead of `jwt_jwks`"
@@ -92,6 +125,47 @@ class Settings(BaseSettings):
         None,
         validation_alias=AliasChoices("GATEWAY_TUNING_PREFECT_API_AUTH", "PREFECT_API_AUTH_STRING"),
         description="`user:password` of a Prefect server with basic authentication",
+    )
+
+    openai_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_OPENAI_API_KEY", "OPENAI_API_KEY"),
+        description="Key of the provider `openai`; not needed with a base URL whose server takes none",
+    )
+    openai_base_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
+        description="Server with OpenAI's fine-tuning API, `/v1` included; default OpenAI itself",
+    )
+    together_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_TOGETHER_API_KEY", "TOGETHER_API_KEY"),
+        description="Key of the provider `together`",
+    )
+    together_base_url: str = Field(
+        "https://api.together.ai/v1",
+        validation_alias=AliasChoices("GATEWAY_TUNING_TOGETHER_BASE_URL", "TOGETHER_BASE_URL"),
+        description="Its address, `/v1` included",
+    )
+    fireworks_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_FIREWORKS_API_KEY", "FIREWORKS_API_KEY"),
+        description="Key of the provider `fireworks`",
+    )
+    fireworks_account_id: str | None = Field(
+        None,
+        validation_alias=AliasChoices("GATEWAY_TUNING_FIREWORKS_ACCOUNT_ID", "FIREWORKS_ACCOUNT_ID"),
+        description="Its account, which stands in every address",
+    )
+    fireworks_base_url: str = Field("https://api.fireworks.ai", description="Its address, without `/v1`")
+    custom_trainer_url: str | None = Field(
+        None, description="Address of the provider `custom`, before `/jobs`"
+    )
+    custom_trainer_key: SecretStr | None = Field(None, description="Its bearer token, if it wants one")
+
+    mlflow_url: SecretStr | None = Field(
+        None,
+        description="MLflow that models are mirrored to, as its client takes it; hidden, for it may hold a password",
     )
 
     enrichment_profile_url: str | None = Field(

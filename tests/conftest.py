@@ -23,7 +23,7 @@ pytest_plugins = ["tests.postgresql", "tests.s3"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # What trains or runs models keeps a core busy for minutes: side by side these take several times as long.
-TRAINING = ("faults/test_killed_demo.py", "contracts/test_providers.py", "unit/training/local/")
+TRAINING = ("faults/test_killed_demo.py", "contracts/test_providers.py", "unit/training/local/", "e2e/")
 
 
 @pytest.hookimpl(tryfirst=True)

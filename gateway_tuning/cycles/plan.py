@@ -1,5 +1,6 @@
 """The plan of a tuning cycle: every business choice in one form, as the Prefect UI shows it."""
 
+from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,19 @@ class TrainingPlan(BaseModel):
     method: str = Field("supervised", description="How to tune; providers name what they can")
     hyperparameters: dict[str, Any] = Field({}, description="The provider's own; its defaults where empty")
     seed: int = Field(0, ge=0)
+    early_stopping_patience: int = Field(
+        3,
+        ge=0,
+        description="Stop after so many checkpoints without a better validation loss, where one can be kept; 0: never",
+    )
+    early_stopping_min_delta: float = Field(0.0, ge=0, description="What counts as better")
+    max_training_hours: float = Field(
+        6.0, gt=0, description="A job that has trained for longer is cancelled at its provider"
+    )
+    max_cost: Decimal | None = Field(
+        None, ge=0, description="A job that may cost more is not started; no cap of its own when left out"
+    )
+    max_cost_currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
 
 
 class CyclePlan(BaseModel):

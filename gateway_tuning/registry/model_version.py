@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from gateway_tuning.registry.code_version import CodeVersion
+from gateway_tuning.registry.statuses import ModelStatus
+
 STABLE, CANDIDATE = "stable", "candidate"
 
 
@@ -19,7 +22,8 @@ class ModelVersion:
     """`dataset_id` and `job_key` are None on a base model that was not trained here.
 
     `served_model` is the provider's name for it; None when its files must be served. `holds_erased_since` is set
-    once a person whose feedback it was trained on was erased.
+    once a person whose feedback it was trained on was erased. `code` is what trained it, `parents` the versions that
+    it was trained from. `revision` rises with every change of the status.
     """
 
     id: str
@@ -35,6 +39,14 @@ class ModelVersion:
     metrics: dict[str, float] = field(default_factory=dict)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     holds_erased_since: datetime | None = None
+    code: CodeVersion | None = None
+    parents: tuple[str, ...] = ()
+    status: ModelStatus = ModelStatus.AVAILABLE
+    revision: int = 1
+
+    @property
+    def has_something_to_serve(self) -> bool:
+        return self.job_key is None or bool(self.files) or self.served_model is not None
 
 
 def base_version_id(model: str, base_model: str) -> str:

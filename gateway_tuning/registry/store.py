@@ -1,6 +1,5 @@
-"""Model versions, their aliases and where they answer."""
+"""Model versions, their aliases and where they answer, in the metadata store."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -8,38 +7,46 @@ import sqlalchemy as sa
 
 from gateway_tuning.datasets.retired import require_live
 from gateway_tuning.errors import ConflictError, ErasedError, NotFoundError
+from gateway_tuning.registry import alias_moves, version_rows
+from gateway_tuning.registry.aliases import UNCHECKED, AliasChange, AliasName, Unchecked
 from gateway_tuning.registry.endpoint import Endpoint
-from gateway_tuning.registry.model_version import ModelVersion, StoredFile
+from gateway_tuning.registry.model_version import ModelVersion
+from gateway_tuning.registry.rules import require_change, require_revision
+from gateway_tuning.registry.statuses import UNFINISHED, ModelStatus, StatusChange
 from gateway_tuning.storage.database import first_insert_wins, reading
-from gateway_tuning.storage.tables import alias_history, aliases, endpoints, model_versions
+from gateway_tuning.storage.tables import aliases, canaries, endpoints, model_versions
 from gateway_tuning.storage.tenants import claim_model
 
 
 class Registry:
+    """A `protocol.ModelRegistry`, and the one that the loop and the gateway go by."""
+
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
     def register(self, version: ModelVersion) -> ModelVersion:
-        """Add the version once; a version that is there already is returned as it stands.
+        """As `protocol.VersionRegistry.register`.
 
         Raises:
-            ConflictError: the model's name belongs to another tenant.
+            ConflictError: the model's name belongs to another tenant, or its job gave the model another version.
             ErasedError: the dataset that it was trained on is retired.
         """
         claim_model(self._engine, version.model, version.tenant, now=version.created_at)
         with self._engine.begin() as connection:
-            if _get(connection, version.id) is None:
+            known = version_rows.find(connection, version.id, for_update=True)
+            if known is None:
                 require_live(connection, version.tenant, version.dataset_id)
-            with first_insert_wins(connection):
-                connection.execute(sa.insert(model_versions).values(**asdict(version)))
-        return self.get(version.id)
+                with first_insert_wins(connection):
+                    version_rows.insert(connection, version)
+            elif known.status in UNFINISHED and version.status is ModelStatus.AVAILABLE:
+                require_live(connection, version.tenant, version.dataset_id)
+                version_rows.complete(connection, known, version)
+            version_rows.mark_erased(connection, version)
+            return _registered(connection, version)
 
     def get(self, version_id: str) -> ModelVersion:
         with reading(self._engine) as connection:
-            row = _get(connection, version_id)
-        if row is None:
-            raise NotFoundError(f"No model version {version_id}; `gateway-tuning models` lists them")
-        return _version(row)
+            return _get(connection, version_id)
 
     def candidate(self, version_id: str) -> ModelVersion:
         """`get` for a new run. Raises ErasedError when it holds data of a person who was erased."""
@@ -52,10 +59,33 @@ class Registry:
         if model is not None:
             query = query.where(model_versions.c.model == model)
         with reading(self._engine) as connection:
-            return [_version(row) for row in connection.execute(query)]
+            return [version_rows.version_of(row) for row in connection.execute(query)]
+
+    def change_status(
+        self,
+        version_id: str,
+        status: ModelStatus,
+        *,
+        reason: str,
+        now: datetime,
+        by: str | None = None,
+        expected_revision: int | None = None,
+    ) -> ModelVersion:
+        with self._engine.begin() as connection:
+            version = _get(connection, version_id, for_update=True)
+            require_revision(version, expected_revision)
+            if status is not version.status:
+                require_change(version, status, alias_moves.names_of(connection, version_id))
+                if status is ModelStatus.ARCHIVED:
+                    _refuse_on_trial(connection, version_id)
+                version_rows.set_status(connection, version, status, reason=reason, by=by, now=now)
+        return self.get(version_id)
+
+    def status_changes(self, version_id: str) -> list[StatusChange]:
+        with reading(self._engine) as connection:
+            return version_rows.status_changes(connection, version_id)
 
     def aliases(self, model: str) -> dict[str, str]:
-        """Alias to version id."""
         with reading(self._engine) as connection:
             rows = connection.execute(
                 sa.select(aliases.c.alias, aliases.c.version_id).where(aliases.c.model == model)
@@ -63,16 +93,33 @@ class Registry:
             return {row.alias: row.version_id for row in rows}
 
     def resolve(self, model: str, alias: str) -> ModelVersion:
-        version_id = self.aliases(model).get(alias)
+        """Raises NotFoundError."""
+        version_id = self.aliases(model).get(str(AliasName.parse(alias)))
         if version_id is None:
             raise NotFoundError(f"{model} has no {alias} version")
         return self.get(version_id)
 
-    def point(self, model: str, alias: str, version_id: str, *, reason: str, now: datetime) -> None:
-        """Let the alias name the version, and keep why. Pointing it there again changes nothing."""
-        self.get(version_id)
+    def point(
+        self,
+        model: str,
+        alias: str,
+        version_id: str | None,
+        *,
+        reason: str,
+        now: datetime,
+        by: str | None = None,
+        expected: str | Unchecked | None = UNCHECKED,
+    ) -> None:
+        if version_id is not None:
+            self.get(version_id)
         with self._engine.begin() as connection:
-            point_alias(connection, model, alias, version_id, reason=reason, now=now)
+            alias_moves.point_alias(
+                connection, model, alias, version_id, reason=reason, now=now, by=by, expected=expected
+            )
+
+    def alias_changes(self, model: str) -> list[AliasChange]:
+        with reading(self._engine) as connection:
+            return alias_moves.alias_changes(connection, model)
 
     def set_endpoint(self, version_id: str, endpoint: Endpoint, *, now: datetime) -> None:
         values: dict[str, Any] = {
@@ -99,13 +146,6 @@ class Registry:
         return Endpoint(row.base_url, row.served_model, row.extra_body, row.api_key_env)
 
 
-def alias(connection: sa.Connection, model: str, name: str) -> str | None:
-    """The version that the alias names, inside the caller's transaction."""
-    query = sa.select(aliases.c.version_id).where(aliases.c.model == model, aliases.c.alias == name)
-    found: str | None = connection.execute(query.with_for_update()).scalar_one_or_none()
-    return found
-
-
 def holds_erased(connection: sa.Connection, version_id: str) -> bool:
     """Whether a person was erased on whose data the version was trained. Nobody marks it until the transaction ends."""
     query = sa.select(model_versions.c.holds_erased_since).where(model_versions.c.id == version_id)
@@ -120,51 +160,29 @@ def require_no_erased(connection: sa.Connection, version_id: str) -> None:
         )
 
 
-def point_alias(
-    connection: sa.Connection,
-    model: str,
-    name: str,
-    version_id: str | None,
-    *,
-    reason: str,
-    now: datetime,
-    expected: str | None = None,
-) -> None:
-    """Move an alias, or remove it with None, inside the caller's transaction.
+def _get(connection: sa.Connection, version_id: str, *, for_update: bool = False) -> ModelVersion:
+    found = version_rows.find(connection, version_id, for_update=for_update)
+    if found is None:
+        raise version_rows.not_found(version_id)
+    return found
 
-    Raises:
-        ConflictError: `expected` is given and the alias names another version.
-    """
-    this_alias = (aliases.c.model == model, aliases.c.alias == name)
-    current = alias(connection, model, name)
-    if expected is not None and current != expected:
+
+def _registered(connection: sa.Connection, version: ModelVersion) -> ModelVersion:
+    found = version_rows.find(connection, version.id)
+    if found is None:
         raise ConflictError(
-            f"{model} {name} names {current}, not {expected}; nothing was changed, look again"
+            f"Job {version.job_key} gave {version.model} a version already; {version.id} would be its second one"
         )
-    if current == version_id:
-        return
-    if version_id is None:
-        connection.execute(sa.delete(aliases).where(*this_alias))
-    elif current is None:
-        connection.execute(
-            sa.insert(aliases).values(model=model, alias=name, version_id=version_id, updated_at=now)
-        )
-    else:
-        connection.execute(
-            sa.update(aliases).where(*this_alias).values(version_id=version_id, updated_at=now)
-        )
-    connection.execute(
-        sa.insert(alias_history).values(model=model, alias=name, version_id=version_id, reason=reason, at=now)
+    return found
+
+
+def _refuse_on_trial(connection: sa.Connection, version_id: str) -> None:
+    query = sa.select(canaries.c.id).where(
+        canaries.c.state == "running",
+        sa.or_(canaries.c.candidate == version_id, canaries.c.control == version_id),
     )
-
-
-def _get(connection: sa.Connection, version_id: str) -> "sa.Row[Any] | None":
-    return connection.execute(
-        sa.select(model_versions).where(model_versions.c.id == version_id)
-    ).one_or_none()
-
-
-def _version(row: "sa.Row[Any]") -> ModelVersion:
-    fields = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
-    fields["files"] = {name: StoredFile(**file) for name, file in fields["files"].items()}
-    return ModelVersion(**fields)
+    canary = connection.execute(query).scalars().first()
+    if canary is not None:
+        raise ConflictError(
+            f"{version_id} is on trial in canary {canary}; let that end before it is archived"
+        )

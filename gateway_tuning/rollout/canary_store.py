@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError, NotFoundError
+from gateway_tuning.registry.alias_moves import alias, point_alias
 from gateway_tuning.registry.model_version import CANDIDATE, STABLE
-from gateway_tuning.registry.store import alias, holds_erased, point_alias, require_no_erased
+from gateway_tuning.registry.store import holds_erased, require_no_erased
 from gateway_tuning.rollout.canary import Canary, Decision, Failure, Freshness, Look, advance, begin
 from gateway_tuning.rollout.judge import Metric, Statistics, Verdict, metrics
 from gateway_tuning.rollout.judge import judge as default_judge

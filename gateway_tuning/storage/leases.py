@@ -87,7 +87,7 @@ def _write(connection: sa.Connection, name: str, **values: object) -> None:
 
 
 def _is_gone(owner: str) -> bool:
-    host, pid, started = owner.split("|")
+    host, pid, started, *_ = owner.split("|")  # one process may hold for several of its threads
     return host == socket.gethostname() and _started(int(pid)) != started
 
 

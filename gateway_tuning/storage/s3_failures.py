@@ -22,7 +22,7 @@ _SETTINGS = {
 def faults() -> tuple[type[Exception], ...]:
     """All that a call may raise because of the server, the network or the settings."""
     from aiohttp import ClientError as HttpClientError
-    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+    from botocore.exceptions import BotoCoreError, ClientError
 
     return (OSError, BotoCoreError, ClientError, HttpClientError)
 
@@ -31,7 +31,7 @@ def torn() -> tuple[type[Exception], ...]:
     """An answer that broke off. botocore tries a request again, but not the reading of its answer."""
     from aiohttp import ClientPayloadError
     from botocore.exceptions import IncompleteReadError, ResponseStreamingError
-    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+    from botocore.parsers import ResponseParserError
 
     return (ClientPayloadError, IncompleteReadError, ResponseStreamingError, ResponseParserError)
 

@@ -29,6 +29,7 @@ QUALITY = (
     "contamination",
     "balance",
 )
+SEARCH = ("space", "plan", "trial", "halving", "budget", "settling", "outcome", "report")
 PURE = [
     *(
         f"anonymization/{name}.py"
@@ -70,6 +71,11 @@ PURE = [
     "datasets/building/plan.py",
     "datasets/building/codec.py",
     "erasure/mentions.py",
+    *(
+        f"training/cost/{name}.py"
+        for name in ("prices", "tokens", "passes", "estimate", "limits", "entry", "actual")
+    ),
+    "training/lifecycle/table.py",
     "evaluation/scorers.py",
     "evaluation/statistics.py",
     "drift/statistics.py",
@@ -79,6 +85,14 @@ PURE = [
     "rollout/sequential.py",
     "rollout/assignment.py",
     "cycles/summary.py",
+    *(
+        f"registry/{name}.py"
+        for name in ("statuses", "aliases", "rules", "curves", "card_sections", "mirror")
+    ),
+    "registry/mlflow/tags.py",
+    "datasets/describing/markdown.py",
+    *(f"training/watching/{name}.py" for name in ("limits", "pace")),
+    *(f"training/search/{name}.py" for name in SEARCH),
 ]
 IMPURE_MODULES = {
     "os",
@@ -176,6 +190,7 @@ def imports_of(*arguments: str) -> set[str]:
 
 
 HEAVY = {
+    "optuna",
     "prefect",
     "torch",
     "spacy",

@@ -48,6 +48,7 @@ def test_every_schedule_really_gets_runs(served):
         "check-threshold",
         "enrich-feedback",
         "erase-subject",
+        "reconcile-jobs",
     }
     assert wait_for(with_runs) == scheduled
 

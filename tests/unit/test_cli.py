@@ -63,7 +63,8 @@ def test_the_threshold_of_a_model_is_set_and_shown(run):
         (["cycles", "abandon", "c9"], "No cycle c9"),
         (["jobs", "cancel", "j9"], "0 jobs begin with"),
         (["models", "threshold", "m9"], "No model m9"),
-        (["serve-local", "assistant"], "GATEWAY_TUNING_LOCAL_SERVER_KEY"),
+        (["serve-models", "assistant"], "GATEWAY_TUNING_LOCAL_SERVER_KEY"),
+        (["serve-local", "--host", "0.0.0.0"], "GATEWAY_TUNING_LOCAL_SERVICE_KEY"),  # noqa: S104 - refused
     ],
 )
 def test_our_errors_are_one_line_that_names_the_object_and_end_with_1(run, arguments, told):

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from gateway_tuning.datasets.card import SAMPLE_CHARACTERS, Card, Sample
 from gateway_tuning.datasets.describing.charts import bars, histogram
 from gateway_tuning.datasets.describing.lengths import Lengths
+from gateway_tuning.datasets.describing.markdown import cell, pairs
 from gateway_tuning.datasets.describing.settings import flat, shown
 from gateway_tuning.datasets.lineage import DatasetLineage
 from gateway_tuning.datasets.manifest import Leakage
@@ -64,7 +65,7 @@ def render_html(card: Card) -> str:
 
 
 def render_markdown(card: Card) -> str:
-    lines = [f"# Dataset `{card.manifest.dataset_id}`", "", _lead(card), "", *_pairs(_facts(card))]
+    lines = [f"# Dataset `{card.manifest.dataset_id}`", "", _lead(card), "", *pairs(_facts(card))]
     lines += ["", "## Use", "", _use(card)]
     for heading, figures in _sections(card):
         lines += ["", f"## {heading}"]
@@ -72,7 +73,7 @@ def render_markdown(card: Card) -> str:
             lines += ["", f"### {one.title}", *(("", one.note) if one.note else ())]
             lines += ["", *(_table(one.columns, one.rows) if one.rows else (one.empty,))]
     lines += ["", "## Leakage", "", *_leakage(card.manifest.leakage, card.manifest.counts.shared_groups)]
-    lines += ["", "## Lineage", "", *_pairs(_lineage(card.lineage))]
+    lines += ["", "## Lineage", "", *pairs(_lineage(card.lineage))]
     lines += ["", "## Samples", "", "Of the train split, anonymized and cut."]
     for sample in card.samples:
         # Indented text is shown as it is: nothing in it becomes Markdown or HTML.
@@ -216,25 +217,10 @@ def _label(sample: Sample) -> str:
 
 def _table(columns: Sequence[str], rows: Iterable[tuple[str, Any]]) -> list[str]:
     shown = [
-        f"| {_cell(name)} | {f'{value:,}' if isinstance(value, int) else _cell(value)} |"
+        f"| {cell(name)} | {f'{value:,}' if isinstance(value, int) else cell(value)} |"
         for name, value in rows
     ]
     return [f"| {' | '.join(columns)} |", "|---|---:|", *shown]  # fmt: skip
-
-
-def _pairs(rows: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"- {name}: {_cell(value)}" for name, value in rows]
-
-
-def _cell(value: str) -> str:
-    """No text of the data opens a cell, a tag or a span."""
-    return (
-        value.replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace("|", "\\|")
-        .replace("`", "\\`")
-        .replace("\n", " ")
-    )
 
 
 def _count(value: int | None) -> str:

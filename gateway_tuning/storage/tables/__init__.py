@@ -2,6 +2,7 @@
 
 from gateway_tuning.storage.tables.access import api_keys, approvals, audit_entries, runs
 from gateway_tuning.storage.tables.columns import UtcDateTime, metadata
+from gateway_tuning.storage.tables.costs import budgets, cost_reservations
 from gateway_tuning.storage.tables.intake import (
     enrichments,
     feedback,
@@ -25,6 +26,7 @@ from gateway_tuning.storage.tables.lineage import (
     evaluations,
     model_versions,
     models,
+    status_history,
     tuning_jobs,
 )
 from gateway_tuning.storage.tables.rollout import (
@@ -35,6 +37,7 @@ from gateway_tuning.storage.tables.rollout import (
     leases,
     outcomes,
 )
+from gateway_tuning.storage.tables.search import search_trials, searches
 
 __all__ = [
     "UtcDateTime",
@@ -43,9 +46,11 @@ __all__ = [
     "api_keys",
     "approvals",
     "audit_entries",
+    "budgets",
     "canaries",
     "canary_looks",
     "cost_entries",
+    "cost_reservations",
     "cycle_stages",
     "cycles",
     "dataset_feedback",
@@ -67,6 +72,9 @@ __all__ = [
     "quarantine",
     "rating_tokens",
     "runs",
+    "search_trials",
+    "searches",
+    "status_history",
     "tenants",
     "thresholds",
     "tuning_jobs",

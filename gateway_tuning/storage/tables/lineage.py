@@ -43,6 +43,16 @@ tuning_jobs = sa.Table(
     column("metrics", sa.JSON, default=dict),
     column("created_at", UtcDateTime),
     column("updated_at", UtcDateTime),
+    column("limits", sa.JSON(none_as_null=True), nullable=True),  # absent: the defaults
+    column("run_id", sa.String(40), nullable=True),  # of the orchestrator: cancelling it cancels the job
+    column("progress", sa.Float, nullable=True),
+    column("checkpoints", sa.JSON(none_as_null=True), nullable=True),  # all that were ever seen
+    column("started_at", UtcDateTime, nullable=True),  # first seen at work
+    column("moved_at", UtcDateTime, nullable=True),  # when the provider last told anything new
+    column("stale_since", UtcDateTime, nullable=True),
+    column("stop_requested_at", UtcDateTime, nullable=True),
+    column("stop_reason", sa.Text, nullable=True),
+    column("kept", sa.JSON(none_as_null=True), nullable=True),  # the checkpoint that stands for the result
 )
 
 models = sa.Table(
@@ -73,14 +83,30 @@ model_versions = sa.Table(
     column(
         "holds_erased_since", UtcDateTime, nullable=True
     ),  # trained on data of a person who was erased then
+    column("status", sa.String(20), default="available"),
+    column("revision", sa.Integer, default=1),  # of the status
+    column("code", sa.JSON(none_as_null=True), nullable=True),  # what trained it; absent: not known
+    column("parents", sa.JSON, default=list),  # versions that it was trained from
     sa.UniqueConstraint("model", "job_key"),  # a job may serve two models, each of them once
+)
+
+status_history = sa.Table(
+    "status_history",
+    metadata,
+    column("sequence", Sequence, primary_key=True, autoincrement=True),
+    column("version_id", sa.String(80), index=True),
+    column("before", sa.String(20), nullable=True),  # absent of the first one
+    column("status", sa.String(20)),
+    column("reason", sa.Text),
+    column("actor", sa.String(200), nullable=True),
+    column("at", UtcDateTime),
 )
 
 aliases = sa.Table(
     "aliases",
     metadata,
     column("model", sa.String(100), primary_key=True),
-    column("alias", sa.String(40), primary_key=True),
+    column("alias", sa.String(40), primary_key=True),  # stable, staging/candidate
     column("version_id", sa.String(80)),
     column("updated_at", UtcDateTime),
 )
@@ -93,6 +119,7 @@ alias_history = sa.Table(
     column("alias", sa.String(40)),
     column("version_id", sa.String(80), nullable=True),  # absent: the alias was removed
     column("reason", sa.Text),
+    column("actor", sa.String(200), nullable=True),  # absent: nobody said who
     column("at", UtcDateTime),
 )
 

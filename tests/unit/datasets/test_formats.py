@@ -9,7 +9,7 @@ from gateway_tuning.datasets.example import Example, ExampleKind, ToolCall, Turn
 from gateway_tuning.datasets.formats import FORMATS
 from gateway_tuning.datasets.formats.format import Skipped
 from gateway_tuning.datasets.formats.services import mistral_call_id
-from gateway_tuning.training.local.chats import read_chats
+from gateway_tuning.training.local.data.chats import read_chats
 from tests.conftest import NOW
 
 SYSTEM, QUESTION = Turn("system", "Be brief."), Turn("user", "Where is it?")

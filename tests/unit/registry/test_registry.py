@@ -1,9 +1,10 @@
 import pytest
 
 from gateway_tuning.errors import ConflictError, NotFoundError
+from gateway_tuning.registry.alias_moves import point_alias
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.model_version import STABLE, ModelVersion, StoredFile
-from gateway_tuning.registry.store import Registry, point_alias
+from gateway_tuning.registry.store import Registry
 
 
 @pytest.fixture
@@ -24,14 +25,6 @@ def test_a_version_is_registered_once_and_read_back_whole(registry, now):
 
     assert first == version("v1", now)
     assert registry.versions("assistant") == [first]
-
-
-def test_two_versions_of_one_job_are_refused_by_the_store(registry, now):
-    registry.register(version("v1", now))
-    twin = ModelVersion("v2", "assistant", "base", "llama", now, tenant="t", job_key="v1")
-
-    with pytest.raises(NotFoundError, match="v2"):
-        registry.register(twin)
 
 
 def test_an_alias_points_where_it_was_put_and_nowhere_unknown(registry, now):
@@ -57,10 +50,3 @@ def test_an_endpoint_is_replaced_by_the_newest(registry, now):
     registry.set_endpoint("v1", Endpoint("http://two/v1", "m", {"lora": []}, "KEY"), now=now)
 
     assert registry.endpoint("v1") == Endpoint("http://two/v1", "m", {"lora": []}, "KEY")
-
-
-def test_one_job_may_give_versions_of_two_models(registry, now):
-    registry.register(version("v1", now))
-    other = ModelVersion("w1", "other", "base", "llama", now, tenant="t", job_key="v1")
-
-    assert registry.register(other) == other

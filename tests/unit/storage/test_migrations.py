@@ -88,6 +88,7 @@ def filled_by_the_first_version(url):
                 job_key="j" if dataset else None, provider="llama", files="{}", metrics="{}", hyperparameters="{}",
                 created_at=AT,
             )  # fmt: skip
+        insert(connection, "aliases", model="m", alias="stable", version_id="m@j", updated_at=AT)
         insert(
             connection, "cycles", id="c", tenant="shop", model="m", plan_hash="h", plan="{}", watermark=4,
             incumbent="m@base", status="finished", reasons="[]", created_at=AT,
@@ -132,4 +133,21 @@ def test_what_was_imported_before_is_known_when_it_is_imported_again(url):
     again = store.add(known, datetime.now(UTC))
 
     assert (again.duplicates, again.replaced) == (4, 0)
+    engine.dispose()
+
+
+def test_every_version_has_a_status_and_a_history_that_begins_with_it(url):
+    filled_by_the_first_version(url)
+
+    engine = open_database(url)
+
+    registry = Registry(engine)
+    assert {version.id: version.status.value for version in registry.versions("m")} == {
+        "m@base": "available",
+        "m@j": "deployed",
+    }
+    (first,) = registry.status_changes("m@j")
+    assert (first.before, first.status.value, first.at) == (None, "deployed", registry.get("m@j").created_at)
+    registry.point("m", "stable", "m@base", reason="back", now=datetime.now(UTC))
+    assert registry.get("m@j").status.value == "available"
     engine.dispose()
