@@ -287,9 +287,7 @@ def _expected(said: str | None, seen: str | None) -> "str | Unchecked | None":
     return None if said == NOTHING else said
 
 
-def _audit(
-    engine: "sa.Engine", tenant: str, action: str, object_id: str, detail: dict[str, Any]
-) -> None:
+def _audit(engine: "sa.Engine", tenant: str, action: str, object_id: str, detail: dict[str, Any]) -> None:
     from gateway_tuning.access.audit import AuditEvent, AuditLog
 
     AuditLog(engine).append(AuditEvent(tenant, actor(), action, object_id, detail=detail), now=now())

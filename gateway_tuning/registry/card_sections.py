@@ -38,7 +38,7 @@ def lead(card: ModelCard) -> str:
     if version.job_key is None:
         return f"{version.base_model} as it is, not trained here. It is {version.status}{named}."
     return (
-        f"{version.base_model}, tuned by {version.provider} on dataset {version.dataset_id or _UNKNOWN}. "
+        f"{version.base_model}, tuned by {version.provider} on {version.dataset_id or 'an unknown dataset'}. "
         f"It is {version.status}{named}."
     )
 
@@ -79,7 +79,9 @@ def _what(card: ModelCard) -> Section:
 def _data(card: ModelCard) -> Section:
     dataset = card.lineage.dataset
     if dataset is None:
-        return Section("Data", ("It was not trained here, so no feedback is known to be in it.",))
+        nothing = "It was not trained here, so no feedback is known to be in it."
+        lost = "Which dataset it was trained on is unknown."
+        return Section("Data", (nothing if card.version.job_key is None else lost,))
     facts = [
         ("Dataset", dataset.dataset_id),
         ("State", dataset.state.value if dataset.told is None else f"{dataset.state.value}: {dataset.told}"),

@@ -90,7 +90,11 @@ def _llama_world(home: Path) -> Iterator[World]:
         child.wait()
 
     cache = give_base_model(home / "cache")
-    yield World(llama.LlamaProvider(home / "jobs", cache), holds, interrupt, kill)
+
+    def resumed(job_id: str) -> bool:
+        return '"resumed"' in (folder(job_id) / "progress.jsonl").read_text()
+
+    yield World(llama.LlamaProvider(home / "jobs", cache), holds, interrupt, kill, resumed)
 
 
 @contextmanager
@@ -199,10 +203,9 @@ CASES = {
 }
 
 
-def parameters(wanted: Callable[[Case], bool] = lambda _case: True) -> list:
+def parameters() -> list:
     """For a fixture's `params`: the names of cases, slow ones marked so."""
     return [
         pytest.param(name, marks=[pytest.mark.slow] if case.is_slow else [])
         for name, case in sorted(CASES.items())
-        if wanted(case)
     ]

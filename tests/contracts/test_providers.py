@@ -127,7 +127,7 @@ def test_a_discarded_job_keeps_its_model_and_nothing_of_the_data(world, case, fi
     assert world.holds("discarded")
     before = _kept(provider.collect(discarded.id))
 
-    provider.discard(discarded.id)
+    _discard_when_ended(provider, discarded.id)
     provider.discard(discarded.id)
 
     assert not world.holds("discarded")

@@ -79,7 +79,7 @@ def status(
     """The server answers so and does nothing."""
     content = json.dumps({"error": {"message": f"scripted {code}"}} if body is None else body).encode()
     told = {"retry-after": None if retry_after is None else f"{retry_after:g}", "location": location}
-    extra = [(name.encode(), value.encode()) for name, value in told.items() if value is not None]
+    extra = tuple((name.encode(), value.encode()) for name, value in told.items() if value is not None)
 
     async def answer(_app: App, _scope: Scope, receive: Receive, send: Send) -> None:
         await _read(receive)
@@ -150,7 +150,7 @@ async def _read(receive: Receive) -> None:
         pass
 
 
-async def _reply(send: Send, code: int, content: bytes, extra: list[tuple[bytes, bytes]] = []) -> None:  # noqa: B006
+async def _reply(send: Send, code: int, content: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),

@@ -1,6 +1,7 @@
 """MLflow's client as far as a registry needs it, with its errors in our words."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from gateway_tuning.settings import Settings
 # Before the client is imported, which reads them then. Nobody is told what is done here, and nobody waits for hours.
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
@@ -20,6 +22,7 @@ _MISSING = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
 _REFUSED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
 _WRONG = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
 _PAGE = 200
+_CREDENTIALS = re.compile(r"://[^/\s@]+@")  # in an address that MLflow tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def _in_our_words() -> Iterator[None]:
     try:
         yield
     except _mlflow_error() as error:
-        told = str(error).splitlines()[0][:300]
+        told = _CREDENTIALS.sub("://", str(error).splitlines()[0])[:300]
         if error.error_code in _REFUSED:
             raise ConfigurationError(
                 f"MLflow refused: {told}. See to MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN"

@@ -49,8 +49,8 @@ def plan(engine, read_all):
     with engine.connect() as connection:
         word = "EXPLAIN QUERY PLAN"
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # which suits few rows
-            connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
+            for way in ("seqscan", "bitmapscan", "sort", "incremental_sort"):  # which suit few rows
+                connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
             word = "EXPLAIN"
         statement, parameters = asked[-1]
         return "\n".join(

@@ -84,7 +84,7 @@ def test_a_card_tells_data_training_evaluation_lineage_cost_and_files(shelf, tun
 
     for page in texts(shelf, tuned.id):
         for told in (
-            f"small, tuned by llama on dataset {tuned.dataset_id}",
+            f"small, tuned by llama on {tuned.dataset_id}",
             "available, assistant's candidate",
             f"gateway-tuning datasets card {tuned.dataset_id}",
             "masks-1",
@@ -141,6 +141,16 @@ def test_the_loss_is_drawn_with_a_gap_where_it_was_no_number(shelf, tuned):
     assert html.count("<circle") == 2
     assert "<line" not in html
     assert "from 2.5 to 1.25" in html
+
+
+def test_a_version_whose_job_is_forgotten_is_not_taken_for_a_base_model(shelf, now):
+    lost = ModelVersion("assistant@2", "assistant", "small", "llama", now, tenant="default", job_key="gone")
+    Registry(shelf.engine).register(lost)
+
+    for page in texts(shelf, lost.id):
+        assert "Which dataset it was trained on is unknown." in page
+        assert "The store knows its job no more." in page
+        assert "not trained here" not in page
 
 
 def test_a_base_model_has_a_short_card(shelf, now):
