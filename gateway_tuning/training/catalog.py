@@ -17,21 +17,21 @@ def _llama(settings: Settings) -> Provider:
 
 
 def _bedrock(settings: Settings) -> Provider:
-    from gateway_tuning.training.bedrock.account import BedrockAccount
-    from gateway_tuning.training.providers.bedrock import BedrockProvider
+    from gateway_tuning.training.providers.bedrock.account import BedrockAccount
+    from gateway_tuning.training.providers.bedrock.provider import BedrockProvider
 
     return BedrockProvider(BedrockAccount.from_settings(settings))
 
 
 def _mistral(settings: Settings) -> Provider:
-    from gateway_tuning.training.mistral.wire import MistralAccount
-    from gateway_tuning.training.providers.mistral import MistralProvider
+    from gateway_tuning.training.providers.mistral.provider import MistralProvider
+    from gateway_tuning.training.providers.mistral.wire import MistralAccount
 
     return MistralProvider(MistralAccount.from_settings(settings))
 
 
 def _openai(settings: Settings) -> Provider:
-    from gateway_tuning.training.providers.openai import build
+    from gateway_tuning.training.providers.openai.provider import build
 
     return build(settings)
 

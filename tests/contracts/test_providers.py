@@ -185,11 +185,14 @@ def test_an_unknown_hyperparameter_is_refused_by_name(provider, case, files):
         provider.submit("odd", replace(case.spec, hyperparameters={"momentum": 1}), files)
 
 
-def test_what_the_provider_cannot_tune_is_refused(provider, case, files):
+def test_what_the_provider_cannot_tune_is_refused_and_nothing_of_the_data_stays_there(world, case, files):
+    provider = world.provider
     with pytest.raises(ProviderError, match="no-such-model"):
         provider.submit("model", replace(case.spec, base_model="no-such-model"), files)
     with pytest.raises(ProviderError, match="no-such-method"):
         provider.submit("method", replace(case.spec, method="no-such-method"), files)
+    assert not world.holds("model")
+    assert not world.holds("method")
 
 
 def test_an_unreadable_file_is_refused_with_its_line(provider, case, tmp_path):

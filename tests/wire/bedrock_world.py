@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from gateway_tuning.training.bedrock.account import BedrockAccount
 from gateway_tuning.training.job import TuningSpec
-from gateway_tuning.training.providers.bedrock import BedrockProvider, job_name
+from gateway_tuning.training.providers.bedrock.account import BedrockAccount
+from gateway_tuning.training.providers.bedrock.provider import BedrockProvider, job_name
 from tests.s3 import running_s3
 from tests.wire.bedrock import ACCOUNT, REGION, FakeBedrock
 from tests.wire.faults import Faults

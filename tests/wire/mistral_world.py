@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from gateway_tuning.training.job import TuningSpec
-from gateway_tuning.training.mistral.wire import MistralAccount
-from gateway_tuning.training.providers.mistral import MistralProvider
+from gateway_tuning.training.providers.mistral.provider import MistralProvider
+from gateway_tuning.training.providers.mistral.wire import MistralAccount
 from gateway_tuning.training.providers.submission import mark_prefix
 from tests.wire.faults import Faults
 from tests.wire.mistral import KEY, FakeMistral

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from tests.wire.jobs import QUEUED, STEPS, ServerJob, ServerJobs
 
 MODELS = {"meta-llama/Meta-Llama-3.1-8B-Instruct-Reference"}
+PRICE = 2_450_000_000  # nanodollars
 STATUSES = {"succeeded": "completed", "failed": "error"}
 
 
@@ -108,7 +109,7 @@ def _short(job: ServerJob) -> dict:
         "training_file": job.asked["training_file"],
         "validation_file": job.asked.get("validation_file", ""),
         "token_count": 5_768 if job.state == "succeeded" else None,
-        "total_price": 0,
+        "total_price": PRICE if job.state == "succeeded" else 0,
     }
 
 

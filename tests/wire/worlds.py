@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from gateway_tuning.settings import Settings
 from gateway_tuning.training.job import TuningSpec
-from gateway_tuning.training.providers import custom, fireworks, openai, together
+from gateway_tuning.training.providers import custom, fireworks, together
+from gateway_tuning.training.providers.openai import provider as openai
 from gateway_tuning.training.providers.submission import mark_prefix
 from tests.wire.custom_jobs import CustomServer
 from tests.wire.faults import Faults

@@ -4,11 +4,14 @@ A provider's text is quoted, for it names the object; the remedy is found by its
 """
 
 import email.utils
+import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from pydantic import ValidationError
 
 from gateway_tuning.errors import ProviderError, ProviderUnavailableError
 
@@ -16,6 +19,7 @@ MAX_QUOTE = 400
 TOO_MANY_REQUESTS = 429
 REQUEST_TIMEOUT = 408
 SERVER_ERROR = 500
+UNREADABLE = "an answer that cannot be read"
 ID = r"^[A-Za-z0-9][\w.:-]*$"  # becomes part of addresses and of names of folders
 
 
@@ -138,6 +142,46 @@ def unavailable(who: str, what: str, *, retry_after_s: float | None = None) -> P
     error = ProviderUnavailableError(f"{who} did not answer as it should: {what}{wait}. Try again later")
     error.retry_after_s = retry_after_s
     return error
+
+
+def unreadable(who: str, error: ValidationError) -> ProviderUnavailableError:
+    """It names the fields that are not as they should be, and not what stands in them."""
+    fields = "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'all of it'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+    return unavailable(who, f"{UNREADABLE} ({quoted(fields)})")
+
+
+def reason(content: bytes | str) -> tuple[str | None, str]:
+    """Code and text of an error's body, as OpenAI, Mistral, Google's APIs and FastAPI write them.
+
+    Never the body as it came, and of a validation error no more than its place and reason: either may repeat what was
+    sent, which may be training data.
+    """
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return None, ""
+    told = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(told, dict):
+        return None, _text(told)
+    code = told.get("code") or told.get("type") or told.get("status")
+    return str(code) if isinstance(code, str | int) else None, _text(
+        told.get("message") or told.get("detail")
+    )
+
+
+def _text(told: object) -> str:
+    if isinstance(told, list):
+        return "; ".join(filter(None, map(_text, told)))
+    if not isinstance(told, dict):
+        return "" if told is None else str(told)
+    if inner := told.get("message") or told.get("detail"):
+        return _text(inner)
+    place, why = told.get("loc"), told.get("msg")
+    where = ".".join(map(str, place)) if isinstance(place, list) else ""
+    return f"{where}: {why if isinstance(why, str) else ''}".strip(": ")
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:

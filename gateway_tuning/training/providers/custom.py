@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway_tuning.errors import ConfigurationError, NotFoundError
 from gateway_tuning.settings import Settings
@@ -18,7 +19,7 @@ from gateway_tuning.training.job import (
     TuningSpec,
 )
 from gateway_tuning.training.provider import Capabilities, KnownJob
-from gateway_tuning.training.providers import answers
+from gateway_tuning.training.providers import answers, api_key
 from gateway_tuning.training.providers.rest import Anything, Rest
 from gateway_tuning.training.providers.submission import (
     ask_to_stop,
@@ -154,11 +155,14 @@ class CustomProvider:
     def _fetched(self, job_id: str, file: ResultFile) -> Path:
         path = self._results / _name(job_id) / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        digest = self._rest.download(f"{_path(job_id)}/result/{file.name}", path)
-        if digest != file.sha256:
-            path.unlink()
-            raise answers.unavailable(WHO, f"{file.name} of job {job_id} does not match its sha256")
-        return path
+        arriving = path.with_name(f".{file.name}.{uuid4().hex}")  # an earlier one may be in use
+        try:
+            digest = self._rest.download(f"{_path(job_id)}/result/{file.name}", arriving)
+            if digest != file.sha256.lower():
+                raise answers.unavailable(WHO, f"{file.name} of job {job_id} does not match its sha256")
+            return arriving.replace(path)
+        finally:
+            arriving.unlink(missing_ok=True)
 
 
 def build(settings: Settings) -> CustomProvider:
@@ -167,7 +171,11 @@ def build(settings: Settings) -> CustomProvider:
             raise ConfigurationError(f"{WHO} has no address: set GATEWAY_TUNING_CUSTOM_TRAINER_URL")
         return settings.custom_trainer_url
 
-    rest = Rest(WHO, address, lambda: settings.custom_trainer_key, settings.request_timeout_s)
+    def key() -> SecretStr | None:
+        given = settings.custom_trainer_key
+        return None if given is None else api_key.sendable(given, "GATEWAY_TUNING_CUSTOM_TRAINER_KEY")
+
+    rest = Rest(WHO, address, key, settings.request_timeout_s)
     return CustomProvider(rest, settings.cache_dir / "results" / "custom")
 
 

@@ -11,16 +11,12 @@ from typing import Any
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from pydantic.alias_generators import to_camel
 
-from gateway_tuning.errors import (
-    ConfigurationError,
-    NotFoundError,
-    ProviderError,
-)
+from gateway_tuning.errors import ConfigurationError, NotFoundError, ProviderError
 from gateway_tuning.settings import Settings
 from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TunedModel, TuningSpec
 from gateway_tuning.training.provider import Capabilities, KnownJob
-from gateway_tuning.training.providers import answers
-from gateway_tuning.training.providers.rest import Anything, Rest, key_or_error
+from gateway_tuning.training.providers import answers, api_key
+from gateway_tuning.training.providers.rest import Anything, Rest
 from gateway_tuning.training.providers.submission import (
     Submission,
     Upload,
@@ -150,9 +146,13 @@ class FireworksProvider:
         if (known := self._find(key)) is not None:
             require_same_mark(key, known.display_name, submission.mark())
             return _seen(known)
-        for upload in submission.uploads:
-            self._upload(upload)
-        return _seen(create_once(lambda: self._create(submission), lambda: self._find(key)))
+        return _seen(
+            create_once(
+                lambda: self._create(submission),
+                lambda: self._find(key),
+                lambda: self._delete(self._named(key)),
+            )
+        )
 
     def poll(self, job_id: str) -> ProviderJob:
         return _seen(self._job(job_id))
@@ -175,14 +175,11 @@ class FireworksProvider:
         job = self._known(job_id) or self._find(job_id)
         if job is not None:
             require_ended(job_id, _status(job))
-        mine = key_of_mark(job.display_name) if job is not None else None
-        prefix = mark_prefix(job_id) if job is None else f"gt-{mine}-" if mine else None
-        pages = self._pages(DATASETS)
-        named = [one.id for page in pages for one in page.datasets if prefix and one.id.startswith(prefix)]
+        key = job_id if job is None else key_of_mark(job.display_name)
+        named = [] if key is None else self._named(key)
         if job is None and not named:
             raise NotFoundError(f"{WHO} has no job {job_id}, and no dataset of one")
-        for dataset in {*named, *([] if job is None else job.datasets)}:
-            self._rest.delete(self._path(DATASETS, dataset))
+        self._delete({*named, *([] if job is None else job.datasets)})
 
     def known_jobs(self) -> Iterable[KnownJob]:
         jobs = [
@@ -220,7 +217,18 @@ class FireworksProvider:
             asked = {"pageSize": PAGE} | ({"pageToken": token} if token else {})
             page = self._rest.ask(Page, "GET", self._path(collection), params=asked)
             yield page
+            if token and page.next_page_token == token:
+                raise answers.unavailable(WHO, f"the list of {collection} does not go on")
             token = page.next_page_token or None
+
+    def _named(self, key: str) -> list[str]:
+        """Datasets of the job with this key, or with this label of one."""
+        listed = (one.id for page in self._pages(DATASETS) for one in page.datasets)
+        return [dataset for dataset in listed if dataset.startswith(mark_prefix(key))]
+
+    def _delete(self, datasets: Iterable[str]) -> None:
+        for dataset in datasets:
+            self._rest.delete(self._path(DATASETS, dataset))
 
     def _upload(self, upload: Upload) -> None:
         """A dataset that is there and not ready was left by an upload that broke off."""
@@ -241,6 +249,8 @@ class FireworksProvider:
         return self._rest.ask(Dataset, "GET", self._path(DATASETS, dataset)).state == "READY"
 
     def _create(self, submission: Submission) -> Job:
+        for upload in submission.uploads:
+            self._upload(upload)
         spec = submission.spec
         given = {to_camel(name): value for name, value in submission.hyperparameters.items()}
         training = {"baseModel": spec.base_model, **given}
@@ -266,7 +276,7 @@ class FireworksProvider:
 
 def build(settings: Settings) -> FireworksProvider:
     def key() -> Any:
-        return key_or_error(settings.fireworks_api_key, WHO, "FIREWORKS_API_KEY")
+        return api_key.required(settings.fireworks_api_key, WHO, "FIREWORKS_API_KEY")
 
     rest = Rest(WHO, lambda: settings.fireworks_base_url, key, settings.request_timeout_s)
     return FireworksProvider(rest, settings.fireworks_account_id)

@@ -20,7 +20,14 @@ from gateway_tuning.errors import (
     ProviderError,
 )
 from gateway_tuning.storage.object_store import file_sha256
-from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TunedModel, TuningSpec
+from gateway_tuning.training.job import (
+    Checkpoint,
+    JobStatus,
+    ProviderJob,
+    TrainingFiles,
+    TunedModel,
+    TuningSpec,
+)
 from gateway_tuning.training.local import worker
 from gateway_tuning.training.local.data.examples import EXPORTS, read
 from gateway_tuning.training.local.hyperparameters import LoraHyperparameters, defaults_of, names_of
@@ -77,9 +84,10 @@ class LlamaProvider:
         living = _is_alive(folder)  # before the state: a worker that ends in between leaves a terminal state
         state = folder.read_state()
         progress = state.step / state.of if state.of else None
+        looks = tuple(Checkpoint(step, {"validation_loss": loss}) for step, loss in folder.read_looks())
         if state.status.is_terminal or living:
-            return ProviderJob(job_id, state.status, progress, state.message, state.metrics)
-        return ProviderJob(job_id, JobStatus.QUEUED, progress, _waiting_message(state), state.metrics)
+            return ProviderJob(job_id, state.status, progress, state.message, state.metrics, looks)
+        return ProviderJob(job_id, JobStatus.QUEUED, progress, _waiting_message(state), state.metrics, looks)
 
     def cancel(self, job_id: str) -> None:
         """A job without a living worker is cancelled at once, a living one after the step in hand."""

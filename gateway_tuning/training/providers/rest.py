@@ -123,13 +123,17 @@ class Rest:
         httpx = _httpx()
         try:
             yield
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ConfigurationError(
+                f"The address of {self.who} is none: {error}. Correct its setting"
+            ) from None
         except httpx.TimeoutException:
             raise answers.unavailable(self.who, "no answer in time") from None
         except httpx.HTTPError as error:
             raise answers.unavailable(self.who, str(error)) from None
 
     def _error(self, response: "httpx.Response") -> ProviderError:
-        code, message = _reason(response)
+        code, message = answers.reason(response.content)
         return answers.of_status(
             self.who, response.status_code, code, message, response.headers, now=datetime.now(UTC)
         )
@@ -137,29 +141,8 @@ class Rest:
     def _read(self, model: type[Read], response: "httpx.Response") -> Read:
         try:
             return model.model_validate_json(response.content or b"{}")
-        except ValidationError:
-            raise answers.unavailable(self.who, "an answer that cannot be read") from None
-
-
-def key_or_error(key: SecretStr | None, who: str, variable: str) -> SecretStr:
-    """Raises ConfigurationError: it is not set."""
-    if key is None:
-        raise ConfigurationError(f"{who} needs an API key: set {variable}")
-    return key
-
-
-def _reason(response: "httpx.Response") -> tuple[str | None, str]:
-    """Code and text as OpenAI, Google's APIs and FastAPI write them; else the beginning of the body."""
-    try:
-        body = response.json()
-    except ValueError:
-        return None, response.text
-    told = body.get("error", body) if isinstance(body, dict) else body
-    if not isinstance(told, dict):
-        return None, str(told)
-    code = told.get("code") or told.get("type") or told.get("status")
-    message = told.get("message") or told.get("detail") or response.text
-    return (None if code is None else str(code)), str(message)
+        except ValidationError as error:
+            raise answers.unreadable(self.who, error) from None
 
 
 def _httpx() -> Any:

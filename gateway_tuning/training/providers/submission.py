@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from gateway_tuning.datasets.formats import find
 from gateway_tuning.datasets.formats.format import Problem
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
-from gateway_tuning.errors import ConflictError, ProviderError, ProviderUnavailableError
+from gateway_tuning.errors import ConflictError, NotFoundError, ProviderError, ProviderUnavailableError
 from gateway_tuning.storage.object_store import file_sha256
 from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TuningSpec
 from gateway_tuning.training.provider import Capabilities
@@ -137,11 +137,16 @@ def checked(
     return Submission(key, spec, hyperparameters, uploads[TRAIN], uploads.get(VALIDATION))
 
 
-def create_once(create: Callable[[], Job], find: Callable[[], Job | None]) -> Job:
-    """Create a job that was not found. Where it is not known whether it was created, it is looked for again.
+def create_once(
+    create: Callable[[], Job], find: Callable[[], Job | None], forget: Callable[[], object]
+) -> Job:
+    """Send the files of a job that was not found, and create it. After an answer that was lost it is looked for again.
+
+    Of a job that is refused, `forget` deletes the files that were sent for it.
 
     Raises:
         ProviderUnavailableError: it is still not known; submitting again looks first, and so makes no second one.
+        ProviderError: refused for good. It says so if files were left.
     """
     try:
         return create()
@@ -149,6 +154,16 @@ def create_once(create: Callable[[], Job], find: Callable[[], Job | None]) -> Jo
         if (found := find()) is not None:
             return found
         raise
+    except (ProviderError, NotFoundError) as refusal:
+        try:
+            found = find()  # somebody else may have been faster, whose job needs the files
+            if found is None:
+                forget()
+        except (ProviderError, NotFoundError) as error:
+            raise ProviderError(f"{refusal}. What was sent before may still lie there: {error}") from refusal
+        if found is None:
+            raise
+        return found
 
 
 def ask_to_stop(ask: Callable[[], object], has_ended: Callable[[], bool]) -> None:

@@ -2,10 +2,11 @@
 
 Built from the documents and held to them by a server in the tests; not tried against the live service. A job has no
 metadata and its creation no idempotency key, so our key stands in the suffix of the model's name. The API tells no
-losses: metrics are the tokens, and checkpoints can be trained on from, not asked. `seed` makes jobs differ, it is not
-sent.
+losses: metrics are the tokens and the price, and checkpoints can be trained on from, not asked. `seed` makes jobs
+differ, it is not sent.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -22,8 +23,8 @@ from gateway_tuning.training.job import (
     TuningSpec,
 )
 from gateway_tuning.training.provider import Capabilities, KnownJob
-from gateway_tuning.training.providers import answers
-from gateway_tuning.training.providers.rest import Anything, Rest, key_or_error
+from gateway_tuning.training.providers import answers, api_key
+from gateway_tuning.training.providers.rest import Anything, Rest
 from gateway_tuning.training.providers.submission import (
     Submission,
     Upload,
@@ -41,6 +42,8 @@ WHO = "Together"
 CAPABILITIES = Capabilities(
     exports={"supervised": "together-sft", "dpo": "together-dpo"}, base_models=None, min_examples=1
 )
+NANODOLLARS = 10**9  # in a dollar; a price is told in them
+_MARK = re.compile(r"gt-[a-z0-9]{12,24}-[0-9a-f]{8}-[0-9a-f]{8}")  # as `Submission.mark` makes it
 STATUSES = {
     "pending": JobStatus.QUEUED,
     "queued": JobStatus.QUEUED,
@@ -95,6 +98,7 @@ class Job(BaseModel):
     training_file: str | None = None
     validation_file: str | None = None
     token_count: int | None = None
+    total_price: float | None = None
     events: list[Event] | None = None
 
     @property
@@ -102,8 +106,8 @@ class Job(BaseModel):
         """Lists may leave the suffix out; then it is at the end of the model's name, before a hash."""
         if self.suffix:
             return self.suffix
-        name = (self.output_name or "").rpartition("/")[2]
-        return name[name.find("gt-") :] if "gt-" in name else ""
+        found = _MARK.search((self.output_name or "").rpartition("/")[2])
+        return found.group() if found else ""
 
 
 class Jobs(BaseModel):
@@ -141,9 +145,13 @@ class TogetherProvider:
         if (known := self._find(key)) is not None:
             require_same_mark(key, known.mark[: len(submission.mark())], submission.mark())
             return self.poll(known.id)
-        ids = [self._upload(upload) for upload in submission.uploads]
-        job = create_once(lambda: self._create(submission, ids), lambda: self._find(key))
-        return _seen(job)
+        return _seen(
+            create_once(
+                lambda: self._create(submission),
+                lambda: self._find(key),
+                lambda: self._delete(self._named(key)),
+            )
+        )
 
     def poll(self, job_id: str) -> ProviderJob:
         job = self._job(job_id)
@@ -167,14 +175,12 @@ class TogetherProvider:
         job = self._known(job_id) or self._find(job_id)
         if job is not None:
             require_ended(job_id, _status(job))
-        label = None if job is None else key_of_mark(job.mark)
-        prefix = mark_prefix(job_id) if job is None else f"gt-{label}-" if label else None
-        named = [file.id for file in self._files() if prefix and file.filename.startswith(prefix)]
+        key = job_id if job is None else key_of_mark(job.mark)
+        named = [] if key is None else self._named(key)
         if job is None and not named:
             raise NotFoundError(f"{WHO} has no job {job_id}, and no file of one")
         given = [] if job is None else [file for file in (job.training_file, job.validation_file) if file]
-        for file in {*named, *given}:
-            self._rest.delete(f"/files/{file}")
+        self._delete({*named, *given})
 
     def known_jobs(self) -> Iterable[KnownJob]:
         jobs = self._rest.ask(Jobs, "GET", "/fine-tunes").data
@@ -198,14 +204,23 @@ class TogetherProvider:
     def _files(self) -> list[File]:
         return self._rest.ask(Files, "GET", "/files").data
 
+    def _named(self, key: str) -> list[str]:
+        """Files of the job with this key, or with this label of one."""
+        return [file.id for file in self._files() if file.filename.startswith(mark_prefix(key))]
+
+    def _delete(self, files: Iterable[str]) -> None:
+        for file in files:
+            self._rest.delete(f"/files/{file}")
+
     def _upload(self, upload: Upload) -> str:
         for known in self._files():
-            if known.filename == upload.name and known.bytes in {None, 0, upload.size}:
+            if known.filename == upload.name and known.bytes in {None, upload.size}:
                 return known.id
         fields = {"purpose": "fine-tune", "file_name": upload.name, "file_type": "jsonl"}
         return self._rest.send(File, "/files/upload", upload, fields).id
 
-    def _create(self, submission: Submission, ids: list[str]) -> Job:
+    def _create(self, submission: Submission) -> Job:
+        ids = [self._upload(upload) for upload in submission.uploads]
         given = dict(submission.hyperparameters)
         on_inputs, beta = given.pop("train_on_inputs", "auto"), given.pop("beta", None)
         rank, alpha = given.pop("lora_rank", None), given.pop("lora_alpha", None)
@@ -233,7 +248,7 @@ class TogetherProvider:
 
 def build(settings: Settings) -> TogetherProvider:
     def key() -> Any:
-        return key_or_error(settings.together_api_key, WHO, "TOGETHER_API_KEY")
+        return api_key.required(settings.together_api_key, WHO, "TOGETHER_API_KEY")
 
     return TogetherProvider(Rest(WHO, lambda: settings.together_base_url, key, settings.request_timeout_s))
 
@@ -251,8 +266,15 @@ def _seen(job: Job, checkpoints: tuple[Checkpoint, ...] = ()) -> ProviderJob:
     progress = (
         1.0 if status is JobStatus.SUCCEEDED else None if steps is None else min(1.0, steps[0] / steps[1])
     )
-    tokens = {} if job.token_count is None else {"tokens": float(job.token_count)}
-    return ProviderJob(job.id, status, progress, _message(job, events), tokens, checkpoints)
+    return ProviderJob(job.id, status, progress, _message(job, events), _used(job, status), checkpoints)
+
+
+def _used(job: Job, status: JobStatus) -> dict[str, float]:
+    """Tokens, and the price in dollars: a forecast until the job succeeds, and 0 as long as it is unknown."""
+    used = {} if job.token_count is None else {"tokens": float(job.token_count)}
+    if status is JobStatus.SUCCEEDED and job.total_price:
+        used["cost"] = job.total_price / NANODOLLARS
+    return used
 
 
 def _message(job: Job, events: list[Event]) -> str:

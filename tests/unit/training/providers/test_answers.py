@@ -1,10 +1,12 @@
 """What a provider's refusal becomes: what happened, to which object, and what to do."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from gateway_tuning.errors import ProviderError, ProviderUnavailableError
 from gateway_tuning.training.providers import answers
@@ -82,3 +84,45 @@ def test_any_refusal_is_told_in_one_bounded_line(message, code, status):
     told = str(_error(status, code and code[:40], message))
     assert len(told.splitlines()) == 1
     assert len(told) < 1000
+
+
+SENT = "what was sent"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        ('{"error": {"code": "c", "type": "t", "message": "No."}}', "c", "No."),
+        ('{"error": {"code": null, "type": "t", "message": "No."}}', "t", "No."),
+        ('{"error": "No."}', None, "No."),
+        ('{"detail": "No."}', None, "No."),
+        ('{"message": {"detail": "No."}, "type": "t"}', "t", "No."),
+        (f'{{"detail": [{{"loc": ["body", 0], "msg": "No.", "input": "{SENT}"}}]}}', None, "body.0: No."),
+        (f'{{"detail": [{{"msg": "No.", "input": "{SENT}"}}, "Nor that."]}}', None, "No.; Nor that."),
+        (f'{{"error": {{"input": "{SENT}"}}}}', None, ""),
+        (f'{{"error": {{"code": ["{SENT}"], "message": ""}}}}', None, ""),
+        (f"<html>{SENT}</html>", None, ""),
+        (f'{{"cut off": "{SENT}', None, ""),
+        ("[" * 100_000, None, ""),
+        ("", None, ""),
+    ],
+)
+def test_of_an_error_only_its_code_and_reason_are_read_and_nothing_that_was_sent(body, code, told):
+    assert answers.reason(body) == answers.reason(body.encode()) == (code, told)
+
+
+@given(st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
+def test_any_body_is_read(body):
+    answers.reason(body)
+
+
+def test_an_answer_of_another_shape_is_told_by_its_fields_and_without_their_values():
+    class Answer(BaseModel):
+        progress: float
+
+    with pytest.raises(ValidationError) as broken:
+        Answer.model_validate({"progress": SENT})
+
+    told = str(answers.unreadable("The custom trainer", broken.value))
+    assert "progress" in told
+    assert SENT not in told

@@ -1,5 +1,6 @@
 """Bedrock by boto3: a fake of ours on the wire and S3 by moto. What all providers must do is in tests/contracts."""
 
+import math
 import sys
 from dataclasses import replace
 from itertools import count
@@ -16,7 +17,7 @@ from gateway_tuning.errors import (
     ProviderUnavailableError,
 )
 from gateway_tuning.training.job import JobStatus, TrainingFiles
-from gateway_tuning.training.providers.bedrock import job_name
+from gateway_tuning.training.providers.bedrock.provider import job_name
 from gateway_tuning.training.watching.finding import names
 from tests.s3 import Fault, Proxy
 from tests.wire.bedrock import ENDED
@@ -153,6 +154,31 @@ def test_discarding_deletes_every_version_of_the_data_and_broken_uploads(world, 
 
     assert all("/output/" in name for name in world.objects(key))
     assert "Uploads" not in world.s3.list_multipart_uploads(Bucket="tuning", Prefix=train)
+
+
+def test_parts_of_an_upload_that_broke_off_are_data_and_are_discarded(world, key):
+    name = f"some/folder/{job_name(key)}/data/train-1.jsonl"
+    upload = world.s3.create_multipart_upload(Bucket="tuning", Key=name)["UploadId"]
+    world.s3.upload_part(Bucket="tuning", Key=name, UploadId=upload, PartNumber=1, Body=b"Thank you")
+
+    world.provider.discard(key)
+
+    assert "Uploads" not in world.s3.list_multipart_uploads(Bucket="tuning", Prefix=name)
+    with pytest.raises(NotFoundError):
+        world.provider.discard(key)
+
+
+def test_a_loss_that_is_not_finite_is_seen_at_its_step(world, files, key):
+    job = Caller(world.provider).run(key, SPEC, files)
+    curve = next(name for name in world.objects(key) if name.endswith("step_wise_training_metrics.csv"))
+    table = b"step_number,epoch_number,training_loss\n1,0,2.5\n2,0,inf\n3,0,nan\n4,0,\n"
+    world.s3.put_object(Bucket="tuning", Key=curve, Body=table)
+
+    losses = [one.metrics.get("train_loss") for one in world.provider.poll(job.id).checkpoints]
+
+    assert losses[:2] == [2.5, math.inf]
+    assert math.isnan(losses[2])
+    assert losses[3] is None
 
 
 def test_a_base_model_that_has_ended_is_refused_with_a_way_out_and_leaves_no_data(world, key, tmp_path):

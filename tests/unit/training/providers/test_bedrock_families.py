@@ -3,9 +3,9 @@ from pydantic import ValidationError
 
 from gateway_tuning.errors import ConfigurationError, ProviderError
 from gateway_tuning.settings import Settings
-from gateway_tuning.training.bedrock.account import BedrockAccount
-from gateway_tuning.training.bedrock.families import FAMILIES, as_strings, family_of
-from gateway_tuning.training.providers.bedrock import CAPABILITIES, job_name
+from gateway_tuning.training.providers.bedrock.account import BedrockAccount
+from gateway_tuning.training.providers.bedrock.families import FAMILIES, as_strings, family_of
+from gateway_tuning.training.providers.bedrock.provider import CAPABILITIES, job_name
 
 ROLE = "arn:aws:iam::123456789012:role/tuner"
 

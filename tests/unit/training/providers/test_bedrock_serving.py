@@ -5,8 +5,8 @@ from pydantic import SecretStr
 
 from gateway_tuning.datasets.example import Turn
 from gateway_tuning.errors import ConflictError, NotFoundError, ProviderError, ProviderUnavailableError
-from gateway_tuning.training.bedrock import serving
-from gateway_tuning.training.bedrock.account import BedrockAccount
+from gateway_tuning.training.providers.bedrock import serving
+from gateway_tuning.training.providers.bedrock.account import BedrockAccount
 from tests.wire.bedrock import ACCOUNT, REGION, FakeBedrock
 from tests.wire.faults import Faults, lost_reply, status
 from tests.wire.server import running

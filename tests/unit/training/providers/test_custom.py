@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 
-from gateway_tuning.errors import ProviderUnavailableError
+from gateway_tuning.errors import ConfigurationError, ProviderUnavailableError
+from gateway_tuning.settings import Settings
 from gateway_tuning.training.job import TrainingFiles
+from gateway_tuning.training.providers import custom
 from tests.contracts.provider_cases import export
 from tests.wire import worlds
 from tests.wire.faults import status, truncated
@@ -67,6 +69,30 @@ def test_a_file_of_the_result_that_breaks_off_is_fetched_again(wire, ended):
     with pytest.raises(ProviderUnavailableError):
         wire.provider.collect(ended.id)
     assert wire.provider.collect(ended.id).files["adapter.bin"].read_bytes() == b"weights of a kind"
+
+
+def test_what_was_fetched_before_stays_whole_until_the_next_has_come_whole(wire, ended):
+    kept = wire.provider.collect(ended.id).files["adapter.bin"]
+    for fault in (truncated(), status(200, body="other weights")):
+        wire.faults.on("GET", "adapter.bin$", fault)
+        with pytest.raises(ProviderUnavailableError):
+            wire.provider.collect(ended.id)
+
+    assert kept.read_bytes() == b"weights of a kind"
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_trainer_that_tells_what_it_must_not_hears_which_field_it_is(wire):
+    wire.faults.on("GET", "/jobs/", status(200, body={"key": "a", "status": "running", "progress": 40}))
+    with pytest.raises(ProviderUnavailableError, match="progress: Input should be less"):
+        wire.provider.poll("a")
+
+
+@pytest.mark.parametrize("address", ["trainer.example.com", "ftp://trainer.example.com", "http://a:b:c"])
+def test_an_address_that_is_none_is_an_error_of_configuration(address, tmp_path):
+    provider = custom.build(Settings(home=tmp_path, custom_trainer_url=address))
+    with pytest.raises(ConfigurationError, match="address"):
+        provider.poll("a")
 
 
 def test_a_result_whose_file_would_leave_its_folder_is_not_taken(wire, ended):

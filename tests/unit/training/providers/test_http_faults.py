@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from gateway_tuning.errors import (
     ConfigurationError,
@@ -21,7 +22,7 @@ from gateway_tuning.training.watching.finding import names
 from tests.contracts.provider_cases import WORDS, export
 from tests.wire import worlds
 from tests.wire.driving import MAY_BE_TRIED_AGAIN, Caller, script, sequences
-from tests.wire.faults import lost_reply, lost_request, slow, status
+from tests.wire.faults import failed_reply, lost_reply, lost_request, slow, status
 
 PROVIDERS = sorted(worlds.SPECS)
 KEY = "0123456789abcdef" * 4  # as `job_key` makes them
@@ -125,6 +126,54 @@ def test_a_wrong_key_is_told_without_the_key(wire, spec, files):
         wire.provider.submit(KEY, spec, files)
 
     assert worlds.KEY.get_secret_value() not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+@pytest.mark.parametrize("bad", ["sk-own\n", "sk-own key", "sk-öwn", ""])
+def test_a_key_that_no_header_takes_is_told_without_the_key(name, bad, wires, files, tmp_path):
+    asked = worlds.settings(name, wires[name].url, tmp_path)
+    field = "custom_trainer_key" if name == "custom" else f"{name}_api_key"
+    provider = catalog.provider(name, asked.model_copy(update={field: SecretStr(bad)}))
+
+    with pytest.raises(ConfigurationError, match=rf"(?i){field}") as refusal:
+        provider.submit(KEY, worlds.SPECS[name], files)
+
+    assert "sk-" not in str(refusal.value)
+
+
+def test_a_refusal_that_repeats_what_was_sent_is_told_without_it(wire, spec, files):
+    wrong = {"type": "value_error", "loc": ["body", "file"], "msg": "no such form", "input": WORDS}
+    wire.faults.on("*", ".", status(422, body={"detail": [wrong]}))
+
+    with pytest.raises(ProviderError, match="no such form") as refusal:
+        wire.provider.submit(KEY, spec, files)
+
+    assert WORDS not in str(refusal.value)
+
+
+def test_a_job_that_is_refused_but_was_made_all_the_same_keeps_its_files(wire, spec, files):
+    wire.faults.on(*wire.creates, failed_reply(403))
+
+    if spec.provider == "custom":  # there one request is all of a submission, so the next one finds the job
+        with pytest.raises(ProviderError):
+            wire.provider.submit(KEY, spec, files)
+    job = wire.provider.submit(KEY, spec, files)
+
+    assert wire.jobs.get(job.id) is not None
+    assert len(wire.stored(KEY)) == 2
+
+
+@pytest.mark.parametrize("name", ["fireworks", "openai", "together"])
+def test_files_of_a_refused_job_that_cannot_be_deleted_are_told(name, wires, files):
+    wire = wires[name]
+    wire.clear()
+    wire.faults.on(*wire.creates, status(402))
+    wire.faults.on("DELETE", ".", status(503))
+
+    with pytest.raises(ProviderError, match=r"(?i)raise the limit.*may still lie there.*503") as refusal:
+        wire.provider.submit(KEY, worlds.SPECS[name], files)
+
+    assert not isinstance(refusal.value, ProviderUnavailableError)
 
 
 def test_a_redirect_is_not_followed_with_training_data(wire, spec, files):

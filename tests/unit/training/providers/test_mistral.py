@@ -1,5 +1,6 @@
 """Mistral by its own SDK against a fake of ours. What all providers must do is in tests/contracts."""
 
+import math
 import sys
 from dataclasses import replace
 from itertools import count
@@ -19,12 +20,13 @@ from gateway_tuning.errors import (
 )
 from gateway_tuning.settings import Settings
 from gateway_tuning.training.job import JobStatus, TrainingFiles
-from gateway_tuning.training.mistral import wire
-from gateway_tuning.training.mistral.wire import MistralAccount
-from gateway_tuning.training.providers import mistral
+from gateway_tuning.training.providers.mistral import provider as mistral
+from gateway_tuning.training.providers.mistral import wire
+from gateway_tuning.training.providers.mistral.seen import seen
+from gateway_tuning.training.providers.mistral.wire import MistralAccount
 from gateway_tuning.training.watching.finding import names
 from tests.wire.driving import Caller, script, sequences
-from tests.wire.faults import lost_reply, slow, status
+from tests.wire.faults import failed_reply, lost_reply, slow, status
 from tests.wire.mistral_world import SPEC, chats, mistral_world
 
 JOBS = r"/fine_tuning/jobs$"
@@ -265,6 +267,37 @@ def test_a_refusal_is_final_and_says_what_to_do(world, files, http, message, tol
     assert not world.holds(key, "left today")
 
 
+def test_a_redirect_is_not_followed_with_training_data(world, files):
+    world.faults.on("*", "^(?!/elsewhere)", status(307, location="/elsewhere"), times=9)
+    before = len(world.faults.requests)
+    with pytest.raises(ProviderError, match="307"):
+        world.provider.submit(new_key(), SPEC, files)
+    assert len(world.faults.requests) == before + 1
+
+
+def test_a_job_that_is_refused_but_was_made_all_the_same_keeps_its_files(world, files):
+    key = new_key()
+    world.faults.on("POST", JOBS, failed_reply(402))
+    job = world.provider.submit(key, SPEC, files)
+    assert made(world, key) == [job.id]
+    assert world.holds(key, "left today")
+
+
+def test_a_list_that_begins_again_is_given_up(world, monkeypatch):
+    monkeypatch.setattr(mistral, "PAGE", 1)
+    page = {"object": "list", "total": 9, "data": [{"id": "file-1", "filename": "theirs"}]}
+    world.faults.on("GET", "/files$", status(200, body=page), times=99)
+    with pytest.raises(ProviderUnavailableError, match="no end"):
+        world.provider.discard(new_key())
+
+
+def test_a_loss_that_is_not_finite_is_seen_in_its_checkpoint_and_is_no_metric_of_the_job():
+    checkpoints = [{"step_number": 1, "metrics": {"train_loss": 1.0, "valid_loss": math.inf}}]
+    job = seen(wire.Job(id="a", status="RUNNING", checkpoints=checkpoints))
+    assert job.checkpoints[0].metrics["validation_loss"] == math.inf
+    assert job.metrics == {"train_loss": 1.0, "steps": 1.0}
+
+
 def test_too_many_requests_say_when_to_come_back(world):
     world.faults.on("GET", JOBS, status(429, retry_after=17))
     with pytest.raises(ProviderUnavailableError, match="17 s") as busy:
@@ -286,6 +319,12 @@ def test_a_key_that_mistral_does_not_know_is_refused(world, files):
 def test_no_key_at_all_is_told_before_anything_is_asked():
     with pytest.raises(ConfigurationError, match="MISTRAL_API_KEY"):
         MistralAccount.from_settings(Settings(mistral_api_key=None, _env_file=None))
+
+
+def test_a_key_that_no_header_takes_is_told_without_the_key():
+    with pytest.raises(ConfigurationError, match="MISTRAL_API_KEY") as refusal:
+        MistralAccount.from_settings(Settings(mistral_api_key=SecretStr("sk-own\n"), _env_file=None))
+    assert "sk-own" not in str(refusal.value)
 
 
 def test_a_job_that_has_vanished_is_not_found(world, files):

@@ -8,7 +8,8 @@ import pytest
 
 from gateway_tuning.errors import ConflictError, ProviderError, ProviderUnavailableError
 from gateway_tuning.training.job import JobStatus, TrainingFiles
-from gateway_tuning.training.providers import openai, openai_wire
+from gateway_tuning.training.providers.openai import provider as openai
+from gateway_tuning.training.providers.openai import wire as openai_wire
 from tests.contracts.provider_cases import export
 from tests.wire import worlds
 from tests.wire.faults import failed_reply, lost_reply, status, truncated

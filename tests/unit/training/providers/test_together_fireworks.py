@@ -13,6 +13,7 @@ from tests.contracts.provider_cases import export
 from tests.wire import worlds
 from tests.wire.driving import Caller
 from tests.wire.faults import failed_reply
+from tests.wire.faults import status as replies
 
 KEY = "0123456789abcdef" * 4
 TOGETHER, FIREWORKS = worlds.SPECS["together"], worlds.SPECS["fireworks"]
@@ -84,10 +85,42 @@ def test_together_learns_preferences_by_dpo(together, preferences):
     assert _asked(together)["training_method"] == {"method": "dpo", "dpo_beta": 0.2}
 
 
-def test_a_list_of_together_without_suffixes_still_tells_whose_a_job_is():
-    name = "acme/Meta-Llama-3.1-8B-gt-0123456789abcdef01234567-0a1b2c3d-4e5f6a7b-99aa88bb"
-    job = Job(id="ft-1", status="running", model_output_name=name)
-    assert job.mark.startswith("gt-0123456789abcdef01234567-0a1b2c3d-4e5f6a7b")
+@pytest.mark.parametrize("model", ["Meta-Llama-3.1-8B", "Llama-gt-8B"])
+def test_a_list_of_together_without_suffixes_still_tells_whose_a_job_is(model):
+    mark = "gt-0123456789abcdef01234567-0a1b2c3d-4e5f6a7b"
+    job = Job(id="ft-1", status="running", model_output_name=f"acme/{model}-{mark}-99aa88bb")
+    assert job.mark == mark
+
+
+def test_the_price_that_together_tells_at_the_end_is_the_cost_in_dollars(together, files):
+    job = together.provider.submit(KEY, TOGETHER, files)
+    assert "cost" not in together.provider.poll(job.id).metrics
+
+    ended = Caller(together.provider).run(KEY, TOGETHER, files)
+
+    assert ended.metrics == together.provider.collect(job.id).metrics == {"tokens": 5_768, "cost": 2.45}
+
+
+@pytest.mark.parametrize(
+    ("status", "price"), [("running", 10**9), ("cancelled", 10**9), ("completed", 0), ("completed", None)]
+)
+def test_a_forecast_or_no_price_of_together_is_no_cost(together, files, status, price):
+    job = together.provider.submit(KEY, TOGETHER, files)
+    told = {"id": job.id, "status": status, "total_price": price}
+    together.faults.on("GET", f"/{job.id}$", replies(200, body=told))
+    assert "cost" not in together.provider.poll(job.id).metrics
+
+
+def test_a_file_at_together_of_which_nothing_arrived_is_sent_again(together, files):
+    together.faults.on(*together.creates, replies(503))
+    with pytest.raises(ProviderUnavailableError):
+        together.provider.submit(KEY, TOGETHER, files)
+    id_, (name, _content) = next(iter(together.server.files.items()))
+    together.server.files[id_] = (name, b"")
+
+    together.provider.submit(KEY, TOGETHER, files)
+
+    assert together.server.files[_asked(together)["training_file"]][1] == files.train.read_bytes()
 
 
 def test_progress_at_together_is_the_share_of_its_steps(together, files):
@@ -150,3 +183,9 @@ def test_a_job_that_fireworks_stopped_early_has_succeeded(fire, files):
     fire.jobs.get(job.id).calls_it = "JOB_STATE_EARLY_STOPPED"
     assert fire.provider.poll(job.id).status is JobStatus.SUCCEEDED
     assert fire.provider.collect(job.id).served_model == f"accounts/acme/models/gt-{KEY[:24]}"
+
+
+def test_a_list_of_fireworks_that_never_goes_on_is_given_up(fire):
+    fire.faults.on("GET", "/dpoJobs$", replies(200, body={"dpoJobs": [], "nextPageToken": "2"}), times=99)
+    with pytest.raises(ProviderUnavailableError, match="does not go on"):
+        list(fire.provider.known_jobs())

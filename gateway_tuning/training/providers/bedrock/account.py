@@ -69,7 +69,7 @@ class BedrockAccount:
         """Raises ConfigurationError."""
         if not _DATA_URL.fullmatch(self.data_url):
             raise ConfigurationError(
-                f"BEDROCK_DATA_URL {self.data_url!r} is no folder on S3 that Bedrock takes; use s3://BUCKET/FOLDER"
+                f"GATEWAY_TUNING_BEDROCK_DATA_URL {self.data_url!r} is no folder on S3 that Bedrock takes; use s3://BUCKET/FOLDER"
             )
 
     @classmethod
@@ -204,7 +204,9 @@ def _answer(  # noqa: PLR0911 - one return a meaning
             "or have the quota raised in AWS Service Quotas"
         )
     if code == "NoSuchBucket":
-        return ProviderError(f"{said}. Create the bucket in {account.region}, or correct BEDROCK_DATA_URL")
+        return ProviderError(
+            f"{said}. Create the bucket in {account.region}, or correct GATEWAY_TUNING_BEDROCK_DATA_URL"
+        )
     if code in _ABSENT and base_model is not None:
         return ProviderError(
             f"{said}. Base model {base_model} cannot be tuned in {account.region}; ask for access to it, or use "

@@ -23,7 +23,6 @@ from gateway_tuning.training.providers import answers
 
 WHO = "OpenAI"
 KEY = "gateway_tuning_key"
-UNREADABLE = "an answer that cannot be read"
 
 STATUSES = {
     "validating_files": JobStatus.QUEUED,
@@ -141,8 +140,8 @@ def read(model: type[Read], answer: object) -> Read:
     told = answer.to_dict(mode="python") if hasattr(answer, "to_dict") else answer
     try:
         return model.model_validate(told)
-    except ValidationError:
-        raise answers.unavailable(WHO, UNREADABLE) from None
+    except ValidationError as error:
+        raise answers.unreadable(WHO, error) from None
 
 
 def ask(call: Callable[[], T]) -> T:
@@ -158,8 +157,9 @@ def ask(call: Callable[[], T]) -> T:
     except GatewayTuningError:
         raise
     except openai.APIStatusError as error:
+        code, message = answers.reason(error.response.content)
         raise answers.of_status(
-            WHO, error.status_code, error.code, _said(error), error.response.headers, now=datetime.now(UTC)
+            WHO, error.status_code, code, message, error.response.headers, now=datetime.now(UTC)
         ) from None
     except openai.APITimeoutError:
         raise answers.unavailable(WHO, "no answer in time") from None
@@ -167,7 +167,7 @@ def ask(call: Callable[[], T]) -> T:
         raise answers.unavailable(WHO, f"{error.message} {error.__cause__ or ''}".strip()) from None
     except (openai.OpenAIError, ValueError, AttributeError, TypeError):
         # It parses without a check: half an answer or another one makes it stumble in any of these ways.
-        raise answers.unavailable(WHO, UNREADABLE) from None
+        raise answers.unavailable(WHO, answers.UNREADABLE) from None
 
 
 def ask_for(call: Callable[[], T]) -> T | None:
@@ -196,10 +196,3 @@ def sdk() -> Any:
     except ModuleNotFoundError:
         raise missing_extra("openai", "openai") from None
     return openai
-
-
-def _said(error: Any) -> str:
-    """The message inside the body, without the SDK's wrapping of it."""
-    if isinstance(error.body, dict) and isinstance(error.body.get("message"), str):
-        return str(error.body["message"])
-    return str(error.message)

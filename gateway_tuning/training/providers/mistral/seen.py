@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from gateway_tuning.training.job import Checkpoint, JobStatus, ProviderJob
-from gateway_tuning.training.mistral.wire import STATUSES, WHO, Job
 from gateway_tuning.training.providers import answers
+from gateway_tuning.training.providers.mistral.wire import STATUSES, WHO, Job
 
 _LOSSES = {
     "train_loss": "train_loss",
@@ -26,7 +26,9 @@ def seen(job: Job) -> ProviderJob:
     )
     metrics: dict[str, float] = {}
     if checkpoints:
-        metrics |= checkpoints[-1].metrics | {"steps": float(checkpoints[-1].step)}
+        last = checkpoints[-1]
+        metrics |= {name: value for name, value in last.metrics.items() if math.isfinite(value)}
+        metrics["steps"] = float(last.step)
     if job.trained_tokens is not None:
         metrics["tokens"] = float(job.trained_tokens)
     if status is JobStatus.SUCCEEDED:
@@ -49,12 +51,9 @@ def _price(metadata: dict[str, Any]) -> dict[str, float]:
 
 
 def _losses(metrics: dict[str, Any]) -> dict[str, float]:
+    """One that is not finite is kept for early stopping to see."""
     told = {ours: metrics.get(theirs) for theirs, ours in _LOSSES.items()}
-    return {
-        name: float(value)
-        for name, value in told.items()
-        if isinstance(value, int | float) and not math.isinf(value)
-    }
+    return {name: float(value) for name, value in told.items() if isinstance(value, int | float)}
 
 
 def _message(job: Job, status: JobStatus) -> str:

@@ -20,10 +20,9 @@ from pydantic import (
 from gateway_tuning.errors import ConfigurationError, NotFoundError, missing_extra
 from gateway_tuning.settings import Settings
 from gateway_tuning.training.job import JobStatus
-from gateway_tuning.training.providers import answers
+from gateway_tuning.training.providers import answers, api_key
 
 WHO = "Mistral"
-UNREADABLE = "an answer that cannot be read"
 NOT_FOUND = 404
 PAGE = 100
 
@@ -138,10 +137,9 @@ class MistralAccount:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "MistralAccount":
-        """Raises ConfigurationError: no key."""
-        if settings.mistral_api_key is None:
-            raise ConfigurationError("The provider mistral needs its API key: set MISTRAL_API_KEY")
-        return cls(settings.mistral_api_key, settings.mistral_base_url)
+        """Raises ConfigurationError: no key, or none that can be sent."""
+        key = api_key.required(settings.mistral_api_key, WHO, "MISTRAL_API_KEY")
+        return cls(key, settings.mistral_base_url)
 
     def client(self, *, dry_run: bool = False) -> Any:
         """The SDK's client, made once a process. With `dry_run` a job that is created is only reckoned up."""
@@ -153,8 +151,9 @@ def _client(account: MistralAccount, dry_run: bool) -> Any:
     make = sdk().client
     import httpx  # it comes with the SDK
 
-    # The SDK has no argument for it, so it travels as a parameter of every request of a client of its own.
-    http = httpx.Client(params={"dry_run": "true"} if dry_run else None, follow_redirects=True)
+    # The SDK has no argument for a dry run, so it travels as a parameter of every request of a client of its own.
+    # A redirect would carry training data to a host that nobody named.
+    http = httpx.Client(params={"dry_run": "true"} if dry_run else None, follow_redirects=False)
     client = make(
         api_key=account.key.get_secret_value(),
         server_url=account.base_url.rstrip("/"),
@@ -213,47 +212,19 @@ def ask(model: type[Read], call: Callable[[], Any]) -> Read:
         raise _refusal(error) from None
     except (known.no_answer, httpx.HTTPError, httpx.StreamError) as error:
         raise answers.unavailable(WHO, type(error).__name__) from None
-    except ValidationError:
-        raise answers.unavailable(WHO, UNREADABLE) from None
+    except ValidationError as error:
+        raise answers.unreadable(WHO, error) from None
 
 
 def _read(model: type[Read], body: str) -> Read:
     try:
         return model.model_validate_json(body)
-    except ValidationError:
-        raise answers.unavailable(WHO, UNREADABLE) from None
+    except ValidationError as error:
+        raise answers.unreadable(WHO, error) from None
 
 
 def _refusal(error: Any) -> Exception:
-    status, said = int(error.status_code), _said(error)
+    status, said = int(error.status_code), answers.reason(error.body)[1]
     if status == NOT_FOUND:
         return NotFoundError(f"{WHO}: {answers.quoted(said) or 'no such object'}")
     return answers.of_status(WHO, status, None, said, error.headers, now=datetime.now(UTC))
-
-
-class _Body(BaseModel):
-    """Errors are told as `message` or `detail`, each a text or a list of what is wrong and where."""
-
-    message: Any = None
-    detail: Any = None
-
-
-def _said(error: Any) -> str:
-    """Never the body as it came: it may repeat what was sent."""
-    try:
-        body = _Body.model_validate_json(error.body)
-    except ValidationError:
-        return ""
-    return _text(body.message or body.detail)
-
-
-def _text(told: Any) -> str:
-    """A validation error repeats its input, which may be training data: only its place and reason are taken."""
-    if isinstance(told, dict) and "detail" in told:
-        return _text(told["detail"])
-    if isinstance(told, dict):
-        place = ".".join(map(str, told.get("loc", ())))
-        return f"{place}: {told.get('msg', '')}".strip(": ")
-    if isinstance(told, list):
-        return "; ".join(_text(one) for one in told)
-    return "" if told is None else str(told)

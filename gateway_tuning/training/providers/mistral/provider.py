@@ -4,12 +4,12 @@ Mistral keeps no metadata of ours, so what a job was made of stands in the names
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway_tuning.datasets.splits import TRAIN
 from gateway_tuning.errors import ConflictError, NotFoundError, ProviderError, ProviderUnavailableError
@@ -21,8 +21,10 @@ from gateway_tuning.training.job import (
     TuningSpec,
 )
 from gateway_tuning.training.jobs import job_key
-from gateway_tuning.training.mistral.seen import seen, status_of
-from gateway_tuning.training.mistral.wire import (
+from gateway_tuning.training.provider import Capabilities, KnownJob
+from gateway_tuning.training.providers import answers
+from gateway_tuning.training.providers.mistral.seen import seen, status_of
+from gateway_tuning.training.providers.mistral.wire import (
     PAGE,
     WHO,
     Deleted,
@@ -35,15 +37,18 @@ from gateway_tuning.training.mistral.wire import (
     Supervised,
     ask,
 )
-from gateway_tuning.training.provider import Capabilities, KnownJob
 from gateway_tuning.training.providers.submission import (
     Submission,
     checked,
     create_once,
     label,
     mark_prefix,
+    no_result,
+    require_ended,
     require_same_mark,
 )
+
+Listed = TypeVar("Listed", File, Job)
 
 CAPABILITIES = Capabilities(exports={"supervised": "mistral"}, base_models=None, min_examples=1)
 
@@ -97,10 +102,7 @@ class MistralProvider:
         job = self._job(job_id)
         result = seen(job)
         if result.status is not JobStatus.SUCCEEDED or not job.fine_tuned_model:
-            raise ProviderError(
-                f"Job {job_id} has no result: it is {result.status} ({result.message or 'no message'}). "
-                "Collect it once poll says succeeded"
-            )
+            raise no_result(job_id, result)
         return TunedModel(served_model=job.fine_tuned_model, metrics=result.metrics)
 
     def discard(self, job_id: str) -> None:
@@ -111,14 +113,10 @@ class MistralProvider:
             if not left:
                 raise
             return self._delete(file.id for file in left)
-        if not status_of(job).is_terminal:
-            raise ConflictError(
-                f"Job {job_id} has not ended at {WHO}; cancel it and discard it once poll says it ended"
-            )
+        require_ended(job_id, status_of(job))
         given = {*job.training_files, *job.validation_files}
-        if ours := _OUR_SUFFIX.fullmatch(
-            job.suffix or ""
-        ):  # and what arrived twice, or before its spec was changed
+        # And what arrived twice, or before its spec was changed.
+        if ours := _OUR_SUFFIX.fullmatch(job.suffix or ""):
             given |= {file.id for file in self._files(f"gt-{ours.group(1)}")}
         return self._delete(given)
 
@@ -137,9 +135,7 @@ class MistralProvider:
         client = self.account.client(dry_run=True)
         try:
             told = ask(Forecast, lambda: self._ordered(client, submission, auto_start=False))
-            if (
-                told.id is not None
-            ):  # it does not know dry runs any more, and made a job that waits to be started
+            if told.id is not None:  # it knows dry runs no more, and made a job that waits to be started
                 job = ask(Job, partial(self._jobs.cancel, job_id=told.id))
                 told = Forecast.model_validate(job.metadata)
         finally:
@@ -157,11 +153,11 @@ class MistralProvider:
             return create_once(
                 lambda: ask(Job, lambda: self._ordered(self.account.client(), submission, auto_start=True)),
                 lambda: self._find(key),
+                lambda: self._delete(file.id for file in self._files(mark_prefix(key))),
             )
         except ProviderUnavailableError:
             raise
         except (ProviderError, NotFoundError) as refusal:
-            self._delete(file.id for file in self._files(mark_prefix(key)))
             raise ProviderError(f"{refusal} (base model {base_model})") from refusal
 
     def _ordered(self, client: Any, submission: Submission, *, auto_start: bool) -> Any:
@@ -219,21 +215,12 @@ class MistralProvider:
         return min(found, key=lambda job: job.created_at, default=None)
 
     def _listed(self, **only: str) -> Iterator[Job]:
-        for page in count():
-            some = ask(Jobs, partial(self._jobs.list, page=page, page_size=PAGE, **only)).data
-            yield from some
-            if len(some) < PAGE:
-                return
+        return _all(lambda page: ask(Jobs, partial(self._jobs.list, page=page, page_size=PAGE, **only)).data)
 
     def _files(self, prefix: str) -> list[File]:
-        found: list[File] = []
-        for page in count():
-            listed = partial(self._store.list, page=page, page_size=PAGE, search=prefix, purpose="fine-tune")
-            some = ask(Files, listed).data
-            found += [file for file in some if file.filename.startswith(prefix)]
-            if len(some) < PAGE:
-                break
-        return found
+        asked = {"page_size": PAGE, "search": prefix, "purpose": "fine-tune"}
+        files = _all(lambda page: ask(Files, partial(self._store.list, page=page, **asked)).data)
+        return [file for file in files if file.filename.startswith(prefix)]
 
     def _delete(self, file_ids: Iterable[str]) -> None:
         for file_id in file_ids:
@@ -243,6 +230,24 @@ class MistralProvider:
     @property
     def _store(self) -> Any:
         return self.account.client().files
+
+
+def _all(page_of: Callable[[int], list[Listed]]) -> Iterator[Listed]:
+    """Of all pages; what moved on to the next one meanwhile comes twice.
+
+    Raises:
+        ProviderUnavailableError: the pages begin again, as at a server that does not know them.
+    """
+    known: set[str] = set()
+    for page in count():
+        some = page_of(page)
+        yield from some
+        if len(some) < PAGE:
+            return
+        ids = {one.id for one in some}
+        if ids <= known:
+            raise answers.unavailable(WHO, "its list has no end")
+        known |= ids
 
 
 def dry_run(spec: TuningSpec, files: TrainingFiles, *, account: MistralAccount) -> Forecast:

@@ -25,8 +25,9 @@ from gateway_tuning.training.job import (
     TuningSpec,
 )
 from gateway_tuning.training.provider import Capabilities, KnownJob
-from gateway_tuning.training.providers import answers, openai_results
-from gateway_tuning.training.providers.openai_wire import (
+from gateway_tuning.training.providers import answers, api_key
+from gateway_tuning.training.providers.openai import results
+from gateway_tuning.training.providers.openai.wire import (
     KEY,
     PARAMETERS,
     STATUSES,
@@ -97,8 +98,13 @@ class OpenAIProvider:
         if (known := self._find(key)) is not None:
             require_same(key, known.metadata, submission.facts())
             return self._seen(known)
-        ids = [self._upload(upload) for upload in submission.uploads]
-        return _glimpse(create_once(lambda: self._create(submission, ids), lambda: self._find(key)))
+        return _glimpse(
+            create_once(
+                lambda: self._create(submission),
+                lambda: self._find(key),
+                lambda: self._delete(self._named(key)),
+            )
+        )
 
     def poll(self, job_id: str) -> ProviderJob:
         return self._seen(self._job(job_id))
@@ -122,7 +128,7 @@ class OpenAIProvider:
         metrics = _tokens(job)
         files: dict[str, Path] = {}
         for number, table in enumerate(tables, start=1):
-            metrics |= openai_results.last_of_each(table)
+            metrics |= results.last_of_each(table)
             name = "metrics.csv" if number == 1 else f"metrics-{number}.csv"
             files[name] = self._kept / job.id / name
             files[name].parent.mkdir(parents=True, exist_ok=True)
@@ -135,11 +141,10 @@ class OpenAIProvider:
         if job is not None:
             require_ended(job_id, _status(job))
         key = job_id if job is None else job.metadata.get(KEY)
-        named = [] if key is None else [file.id for file in self._files(mark_prefix(key))]
+        named = [] if key is None else self._named(key)
         if job is None and not named:
             raise NotFoundError(f"{WHO} has no job {job_id}, and no file of one")
-        for file in {*named, *([] if job is None else job.files)}:
-            ask_for(lambda file=file: self._client.files.delete(file))  # type: ignore[misc]
+        self._delete({*named, *([] if job is None else job.files)})
 
     def known_jobs(self) -> Iterable[KnownJob]:
         jobs = ask(lambda: self._listed({}))
@@ -172,6 +177,13 @@ class OpenAIProvider:
         files = ask(lambda: [read(File, file) for file in self._client.files.list(purpose=PURPOSE)])
         return [file for file in files if file.filename.startswith(prefix)]
 
+    def _named(self, key: str) -> list[str]:
+        return [file.id for file in self._files(mark_prefix(key))]
+
+    def _delete(self, files: Iterable[str]) -> None:
+        for file in files:
+            ask_for(lambda file=file: self._client.files.delete(file))  # type: ignore[misc]
+
     def _upload(self, upload: Upload) -> str:
         """The id of the file, which is there already if an earlier submission got so far."""
         for known in self._files(upload.name):
@@ -181,7 +193,8 @@ class OpenAIProvider:
             sent = (upload.name, content)
             return read(File, ask(lambda: self._writing.files.create(file=sent, purpose=PURPOSE))).id
 
-    def _create(self, submission: Submission, ids: list[str]) -> Job:
+    def _create(self, submission: Submission) -> Job:
+        ids = [self._upload(upload) for upload in submission.uploads]
         asked: dict[str, Any] = {
             "model": submission.spec.base_model,
             "training_file": ids[0],
@@ -200,7 +213,7 @@ class OpenAIProvider:
         checkpoints = () if status is JobStatus.QUEUED else self._checkpoints(job.id)
         steps = next((event.data for event in events if event.data.get("total_steps")), {})
         metrics = dict(checkpoints[-1].metrics) if checkpoints else {}
-        metrics |= next((found for event in events if (found := openai_results.metrics(event.data))), {})
+        metrics |= next((found for event in events if (found := results.metrics(event.data))), {})
         said = next((event.message for event in events if event.type != "metrics"), "")
         return ProviderJob(
             job.id,
@@ -221,14 +234,14 @@ class OpenAIProvider:
         told = ask_for(lambda: list(self._client.fine_tuning.jobs.checkpoints.list(job_id, limit=PAGE)))
         seen = [read(CheckpointSeen, checkpoint) for checkpoint in told or ()]
         return tuple(
-            Checkpoint(one.step_number, openai_results.metrics(one.metrics), one.fine_tuned_model_checkpoint)
+            Checkpoint(one.step_number, results.metrics(one.metrics), one.fine_tuned_model_checkpoint)
             for one in sorted(seen, key=lambda one: one.step_number)
         )
 
     def _table(self, file: str) -> str | None:
         """None for a file that is no table, or is gone."""
         content = ask_for(lambda: self._client.files.content(file).read())
-        return None if content is None else openai_results.text_of(content)
+        return None if content is None else results.text_of(content)
 
 
 def build(settings: Settings, *, retries: int = RETRIES) -> OpenAIProvider:
@@ -242,7 +255,7 @@ def build(settings: Settings, *, retries: int = RETRIES) -> OpenAIProvider:
             )
         openai = sdk()
         client: OpenAI = openai.OpenAI(
-            api_key="none" if key is None else key.get_secret_value(),
+            api_key="none" if key is None else api_key.sendable(key, "OPENAI_API_KEY").get_secret_value(),
             base_url=settings.openai_base_url or "https://api.openai.com/v1",
             max_retries=retries,
             timeout=settings.request_timeout_s,

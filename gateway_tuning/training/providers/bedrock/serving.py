@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from gateway_tuning.datasets.example import Turn
 from gateway_tuning.errors import ConflictError, NotFoundError, ProviderError
-from gateway_tuning.training.bedrock.account import BedrockAccount, asking
+from gateway_tuning.training.providers.bedrock.account import BedrockAccount, asking
 
 Commitment = Literal["OneMonth", "SixMonths"]
 

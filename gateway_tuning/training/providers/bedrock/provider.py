@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway_tuning.errors import ConflictError, NotFoundError, ProviderError, ProviderUnavailableError
-from gateway_tuning.training.bedrock.account import BedrockAccount, asking
-from gateway_tuning.training.bedrock.data import Folder
-from gateway_tuning.training.bedrock.families import FAMILIES, NOVA, as_strings, family_of
 from gateway_tuning.training.job import (
     Checkpoint,
     JobStatus,
@@ -20,7 +17,16 @@ from gateway_tuning.training.job import (
 )
 from gateway_tuning.training.provider import Capabilities, KnownJob
 from gateway_tuning.training.providers import answers
-from gateway_tuning.training.providers.submission import Submission, checked, require_same
+from gateway_tuning.training.providers.bedrock.account import BedrockAccount, asking
+from gateway_tuning.training.providers.bedrock.data import Folder
+from gateway_tuning.training.providers.bedrock.families import FAMILIES, NOVA, as_strings, family_of
+from gateway_tuning.training.providers.submission import (
+    Submission,
+    checked,
+    no_result,
+    require_ended,
+    require_same,
+)
 
 SUPERVISED = "supervised"
 _OF_FAMILY = {
@@ -102,10 +108,7 @@ class BedrockProvider:
         seen = self._seen(job)
         model = job.get("outputModelArn")
         if seen.status is not JobStatus.SUCCEEDED or not model:
-            raise ProviderError(
-                f"Job {job_id} has no result: it is {seen.status} ({seen.message or 'no message'}). "
-                "Collect it once poll says succeeded"
-            )
+            raise no_result(job_id, seen)
         return TunedModel(served_model=model, metrics=seen.metrics)
 
     def discard(self, job_id: str) -> None:
@@ -117,10 +120,7 @@ class BedrockProvider:
                 raise NotFoundError(f"No tuning job {job_id} at Bedrock in {self.account.region}")
             return folder.discard()
         job = self._described(arn)
-        if not _status(job).is_terminal:
-            raise ConflictError(
-                f"Job {job_id} has not ended at Bedrock; cancel it and discard it once poll says it ended"
-            )
+        require_ended(job_id, _status(job))
         return Folder(self.account, job["jobName"]).discard()
 
     def known_jobs(self) -> Iterator[KnownJob]:

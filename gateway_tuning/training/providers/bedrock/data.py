@@ -2,14 +2,14 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from gateway_tuning.errors import NotFoundError
-from gateway_tuning.training.bedrock.account import BedrockAccount, asking
 from gateway_tuning.training.job import Checkpoint
+from gateway_tuning.training.providers.bedrock.account import BedrockAccount, asking
 from gateway_tuning.training.providers.submission import Upload
 
 TRAINING_METRICS = "training_artifacts/step_wise_training_metrics.csv"
@@ -50,7 +50,8 @@ class Folder:
         return f"s3://{self._bucket}/{key}"
 
     def has_data(self) -> bool:
-        return next(self._versions(), None) is not None
+        """Parts of an upload that broke off count: they are data, though no object is listed for them."""
+        return any(True for _ in chain(self._versions(), self._pages("list_multipart_uploads", "Uploads")))
 
     def discard(self) -> None:
         """Every version of the data, and what broken uploads left."""
@@ -124,7 +125,6 @@ def _refused(error: dict[str, str]) -> Exception:
 
 def _number(text: str | None) -> float | None:
     try:
-        value = float(text or "")
+        return float(text or "")
     except ValueError:
         return None
-    return None if math.isinf(value) else value

@@ -1,1 +1,0 @@
-"""Amazon Bedrock: its families of base models, the account, training data on S3, and serving."""

@@ -1,1 +1,0 @@
-"""Mistral: its wire, and what is made of its answers."""

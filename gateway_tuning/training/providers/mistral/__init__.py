@@ -1,0 +1,1 @@
+"""Mistral: the provider, its wire, and what is made of its answers."""
