@@ -20,4 +20,4 @@ def train_model(dataset_id: str, model: str = "assistant", training: TrainingPla
         training: provider, base model and hyperparameters.
     """
     job = jobs.declare_job(dataset_id, training)
-    return jobs.register_version(jobs.run_job(job), model)
+    return jobs.register_version(jobs.run_job(job, model), model)

@@ -9,7 +9,7 @@ from gateway_tuning.training.cost.affording import Counter
 from gateway_tuning.training.cost.limits import money
 from gateway_tuning.training.cost.reservations import Reservation
 from gateway_tuning.training.job import TuningSpec
-from gateway_tuning.training.jobs import TuningJob
+from gateway_tuning.training.jobs import TuningJob, job_key
 from gateway_tuning.training.lifecycle.guard import require_open
 from gateway_tuning.training.lifecycle.table import State, way_out
 from tasks.runtime import Runtime, now
@@ -18,18 +18,16 @@ logger = logging.getLogger("gateway_tuning.training")
 
 
 def check_job(rt: Runtime, spec: TuningSpec, training: TrainingPlan) -> None:
-    """Call it before the job is declared; for a job that was declared before it changes nothing.
+    """Call it before the job is declared. What its provider has already goes on, whatever is closed or capped since.
 
     Raises:
         ClosedError: the provider takes no more jobs for the base model.
         BudgetError: the job may cost more than may be spent, or is capped and its cost is not known.
     """
-    offered = require_open(spec, today=now().date())
-    if offered.state is State.ENDING:
-        told = f"{offered.told}. {way_out(spec.method).replace('DATASET', spec.dataset_id)}"
-        logger.warning("%s", told)
-        create_markdown_artifact(f"# A base model ends\n\n{told}", key="base-model-ends")
-    reserved = _counter(rt).check_affordable(
+    counter = _counter(rt)
+    if not counter.is_at_provider(job_key(spec)):
+        _check_open(spec)
+    reserved = counter.check_affordable(
         spec,
         rt.datasets.manifest(spec.dataset_id),
         max_hours=training.max_training_hours,
@@ -39,6 +37,15 @@ def check_job(rt: Runtime, spec: TuningSpec, training: TrainingPlan) -> None:
     )
     if reserved is not None:
         create_markdown_artifact(_markdown(reserved), key="cost", description=reserved.job_key[:12])
+
+
+def _check_open(spec: TuningSpec) -> None:
+    """Raises ClosedError; a base model that is ending is told."""
+    offered = require_open(spec, today=now().date())
+    if offered.state is State.ENDING:
+        told = f"{offered.told}. {way_out(spec.method).replace('DATASET', spec.dataset_id)}"
+        logger.warning("%s", told)
+        create_markdown_artifact(f"# A base model ends\n\n{told}", key="base-model-ends")
 
 
 def record_cost(rt: Runtime, job: TuningJob) -> None:

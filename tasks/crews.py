@@ -23,7 +23,7 @@ def open_crew(setting: str) -> Iterator[Crew]:
         ConfigurationError: the setting says none of these.
     """
     kind, _, rest = setting.partition(":")
-    if kind == "dask" and rest:
+    if kind == "dask" and rest and not (rest.isdecimal() and not int(rest)):
         yield _on_dask(rest)
     elif kind == "threads" and rest.isdecimal() and int(rest):
         yield threads(runtime().workshop(), int(rest))

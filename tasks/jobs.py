@@ -10,13 +10,14 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 
 from gateway_tuning.errors import GatewayTuningError
+from gateway_tuning.registry.following import follow_job
 from gateway_tuning.training.job import ProviderJob
 from gateway_tuning.training.jobs import TuningJob
 from gateway_tuning.training.watching.limits import Verdict
 from gateway_tuning.training.watching.reconciling import Orphan, Reconciled, Reconciler
 from gateway_tuning.training.watching.stopping import stop
 from tasks.costs import record_cost
-from tasks.runtime import runtime
+from tasks.runtime import Runtime, now, runtime
 
 logger = logging.getLogger("gateway_tuning.training")
 
@@ -54,11 +55,19 @@ def reconcile() -> dict[str, str]:
     rt, looked_at = runtime(), _reconciler().all()
     for one in looked_at:
         logger.info("job %s: %s %s", one.job.key[:12], one.found, one.message)
-        if one.job.status.is_terminal:
-            record_cost(rt, one.job)
     if looked_at:
         create_markdown_artifact(_markdown(looked_at), key="tuning-jobs")
+    for key in rt.costs.uncounted():  # of all that has ended, whoever ended it
+        _close(rt, rt.jobs.get(key))
     return {one.job.key: one.found.value for one in looked_at}
+
+
+def _close(rt: Runtime, job: TuningJob) -> None:
+    """What the run of a job does at its end, for one whose run is gone."""
+    for version in rt.registry.versions():
+        if version.job_key == job.key:
+            follow_job(rt.registry, version, job.status, message=job.message, now=now())
+    record_cost(rt, job)
 
 
 @task(name="find orphans")

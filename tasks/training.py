@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from prefect import task
@@ -14,6 +14,8 @@ from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.published import export_to
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
 from gateway_tuning.errors import ProviderError, ProviderUnavailableError
+from gateway_tuning.registry.code_version import code_version
+from gateway_tuning.registry.following import follow_job
 from gateway_tuning.registry.model_version import (
     CANDIDATE,
     STABLE,
@@ -65,30 +67,24 @@ def declare_job(dataset_id: str, training: TrainingPlan) -> str:
     retry_jitter_factor=0.5,
     retry_condition_fn=lambda _task, _run, state: isinstance(state.data, ProviderUnavailableError),
 )
-def run_job(key: str) -> str:
+def run_job(key: str, model: str | None = None) -> str:
     """Submit the job, or find it where an earlier attempt left it, and wait for its end. Returns the key.
+
+    Args:
+        key: of a declared job.
+        model: whose version it is to give; a trial of a search gives none.
 
     Raises:
         ProviderError: the job failed or was cancelled; the message says why.
-        ConflictError: another process took the job over while this one was stopped.
+        ConflictError: another process took the job over while this one was stopped, or the model is another tenant's.
     """
     rt = runtime()
     job = rt.jobs.get(key)
+    follow = _Follower(rt, model)
+    follow(job)
     if not job.status.is_terminal:
-        provider = catalog.provider(job.spec.provider, rt.settings)
-        carrier = Carrier(
-            jobs=rt.jobs,
-            provider=provider,
-            line=line_to(job.spec.provider),
-            files=lambda: _training_files(rt, job, provider),
-            require_live=lambda: _require_live(rt, job),
-            tell=_Teller(job),
-        )
-        try:
-            job = carry_alone(rt.engine, carrier, key, run_id=flow_run.root_flow_run_id)
-        finally:
-            if _folder(rt, job).exists():
-                shutil.rmtree(_folder(rt, job))  # the provider has its own copy
+        job = _carried(rt, job, follow)
+    follow(job)
     record_cost(rt, job)
     if job.status is not JobStatus.SUCCEEDED:
         raise ProviderError(f"Tuning job {key[:12]} ended as {job.status}: {job.message}")
@@ -109,20 +105,7 @@ def register_version(key: str, model: str) -> StageResult:
         digest = rt.objects.write(layout.model_file(version_id, name), data)
         files[name] = StoredFile(layout.model_file(version_id, name), digest, len(data))
     version = rt.registry.register(
-        ModelVersion(
-            id=version_id,
-            tenant=job.tenant,
-            model=model,
-            base_model=job.spec.base_model,
-            provider=job.spec.provider,
-            created_at=now(),
-            dataset_id=job.spec.dataset_id,
-            job_key=key,
-            served_model=tuned.served_model,
-            files=files,
-            metrics=tuned.metrics,
-            hyperparameters=job.spec.hyperparameters,
-        )
+        replace(_version_of(job, model), served_model=tuned.served_model, files=files, metrics=tuned.metrics)
     )
     if rt.registry.aliases(model).get(STABLE) != version.id:
         rt.registry.point(model, CANDIDATE, version.id, reason=f"trained by job {key[:12]}", now=now())
@@ -130,14 +113,73 @@ def register_version(key: str, model: str) -> StageResult:
     return StageResult(id=version.id, detail={"metrics": version.metrics, "job": key})
 
 
+def _carried(rt: Runtime, job: TuningJob, follow: "_Follower") -> TuningJob:
+    provider = catalog.provider(job.spec.provider, rt.settings)
+    folder, made = _folder(rt, job), []
+
+    def files() -> TrainingFiles:
+        made.append(folder)
+        return _training_files(rt, job, provider)
+
+    carrier = Carrier(
+        jobs=rt.jobs,
+        provider=provider,
+        line=line_to(job.spec.provider),
+        files=files,
+        require_live=lambda: _require_live(rt, job),
+        tell=_Teller(job, follow),
+    )
+    try:
+        job = carry_alone(rt.engine, carrier, job.key, run_id=flow_run.root_flow_run_id)
+    finally:
+        # The provider has its own copy. A run that ends while it waits for another one leaves that one its files.
+        if (made or job.status.is_terminal) and folder.exists():
+            shutil.rmtree(folder)
+    return job
+
+
+def _version_of(job: TuningJob, model: str) -> ModelVersion:
+    """What a job is to give, without what its training leaves."""
+    return ModelVersion(
+        id=tuned_version_id(model, job.key),
+        tenant=job.tenant,
+        model=model,
+        base_model=job.spec.base_model,
+        provider=job.spec.provider,
+        created_at=now(),
+        dataset_id=job.spec.dataset_id,
+        job_key=job.key,
+        hyperparameters=job.spec.hyperparameters,
+        code=code_version(),
+    )
+
+
+@dataclass(slots=True)
+class _Follower:
+    """Keeps the version that a job is to give at the job's status. Each status is told to the registry once."""
+
+    rt: Runtime
+    model: str | None
+    told: JobStatus | None = None
+
+    def __call__(self, job: TuningJob) -> None:
+        if self.model is not None and job.status is not self.told:
+            wanted = _version_of(job, self.model)
+            follow_job(self.rt.registry, wanted, job.status, message=job.message, now=now())
+            self.told = job.status
+
+
 class _Teller:
     """Tells a run how its job gets on: each tenth of the way in the log, the rest as a progress bar."""
 
-    def __init__(self, job: TuningJob) -> None:
+    def __init__(self, job: TuningJob, follow: _Follower) -> None:
+        self._follow = follow
         self._progress = create_progress_artifact(0.0, key="training", description=f"job {job.key[:12]}")
         self._told = ""
 
     def __call__(self, job: TuningJob, seen: ProviderJob, verdict: Verdict) -> None:
+        # As recorded, not as seen: a job that was stopped for its best checkpoint has not failed.
+        self._follow(job)
         told_of(job, seen, verdict)
         if _told(seen) != self._told:
             self._told = _told(seen)

@@ -1,5 +1,6 @@
 """`gateway-tuning costs` and `gateway-tuning budgets`: what tuning costs, did cost and may cost."""
 
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +46,7 @@ def report(month: Month = None, tenant: Tenant = "default") -> None:
     from gateway_tuning.training.cost.reservations import ReservationStore, month_of, spending_of
 
     engine = open_store(read_settings())
-    chosen = month or month_of(now())
+    chosen = month_of(now()) if month is None else _month(month)
     reservations, every = (
         ReservationStore(engine).of(tenant, month=chosen),
         ReservationStore(engine).of(tenant),
@@ -194,15 +195,17 @@ def set_budget(
 def show_budgets() -> None:
     """Show every tenant's limits, and what is spent or set aside this month."""
     from gateway_tuning.training.cost.budgets import BudgetStore
+    from gateway_tuning.training.cost.limits import money
     from gateway_tuning.training.cost.reservations import ReservationStore, month_of
 
     engine, month = open_store(read_settings()), month_of(now())
     rows = []
     for tenant, budget in BudgetStore(engine).all().items():
         spending = ReservationStore(engine).spending(tenant, month)
-        spent = spending.amounts.get(budget.currency, Decimal(0))
+        spent = spending.amounts or {budget.currency: Decimal(0)}
+        used = ", ".join(money(amount, currency) for currency, amount in sorted(spent.items()))
         rows.append(
-            [tenant, budget.per_run, budget.per_month, budget.currency, spent, len(spending.unknown) or None]
+            [tenant, budget.per_run, budget.per_month, budget.currency, used, len(spending.unknown) or None]
         )
     show_table(["tenant", "a run", "a month", "currency", f"used in {month}", "jobs of unknown cost"], rows)
 
@@ -237,6 +240,13 @@ def _manifest(counter: "Counter", dataset_id: str) -> "Manifest":
 
 def _epochs_of(provider: str) -> str:
     return {"bedrock": "epochCount", "openai": "n_epochs", "together": "n_epochs"}.get(provider, "epochs")
+
+
+def _month(text: str) -> str:
+    try:
+        return f"{datetime.strptime(text, '%Y-%m'):%Y-%m}"  # noqa: DTZ007 - a month has no zone
+    except ValueError:
+        raise ConfigurationError(f"A month is such as 2026-11, not {text!r}") from None
 
 
 def _limit(text: str) -> Decimal | None:

@@ -45,7 +45,10 @@ def uses_of(connection: sa.Connection, tenant: str) -> dict[str, Uses]:
     models, evaluated = model_versions.c, evaluations.c
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for kind, query in (
-        ("models", sa.select(models.dataset_id, models.id).where(models.tenant == tenant)),
+        (
+            "models",
+            sa.select(models.dataset_id, models.id).where(models.tenant == tenant, models.status != "failed"),
+        ),
         ("evaluations", sa.select(evaluated.dataset_id, evaluated.id).where(evaluated.tenant == tenant)),
     ):
         for dataset_id, user in connection.execute(query.where(query.selected_columns[0].is_not(None))):

@@ -110,7 +110,8 @@ class JobStore:
                     "updated_at": now,
                 }
                 _write(connection, key, **anew, **queued)
-            if limits is not None and limits != job.limits:
+            is_over = job.status.is_terminal and job.provider_job_id is not None
+            if limits is not None and not is_over:
                 _write(connection, key, limits=asdict(limits))
         return self.get(key)
 

@@ -4,9 +4,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,21 @@ from sqlalchemy import event
 
 from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.errors import ConflictError
+from gateway_tuning.registry.code_version import code_version
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
-from gateway_tuning.storage.tables import aliases, cost_entries, model_versions, tuning_jobs
+from gateway_tuning.storage.tables import (
+    aliases,
+    cost_entries,
+    cost_reservations,
+    model_versions,
+    tuning_jobs,
+)
 from gateway_tuning.training import catalog
 from gateway_tuning.training.jobs import JobStore
 from gateway_tuning.training.watching import asking, holding
 from gateway_tuning.training.watching.pace import Time
-from tasks import jobs, runtime, training
+from tasks import costs, jobs, runtime, training
 from tests.conftest import NOW
 from tests.erasure_world import correction
 from tests.faults.counting_provider import CountingProvider, Service
@@ -40,8 +48,9 @@ pytestmark = pytest.mark.slow
 PLAN = TrainingPlan(provider="counting", base_model="far-1")
 WORSE_AND_WORSE = [1.0, 0.5, 0.6, 0.7, 0.8]
 CONFLICT = 42
+STRIDE = 9  # looks are all alike
 # What differs between two runs of one thing.
-TIMES = {"created_at", "updated_at", "started_at", "moved_at", "stop_requested_at"}
+TIMES = {"created_at", "updated_at", "started_at", "moved_at", "stop_requested_at", "settled_at"}
 
 
 @dataclass
@@ -59,6 +68,7 @@ class Stage:
     begun: Path = field(init=False)
 
     def __post_init__(self):
+        code_version()  # once, for all processes: what differs from the commit may change meanwhile
         self.begun = self.home.parent / f"{self.home.name}-begun"
         shutil.copytree(self.home, self.begun)
 
@@ -75,6 +85,27 @@ class Stage:
     @property
     def creates(self):
         return self.service.creates if isinstance(self.service, Service) else self.service.jobs.created
+
+    def kill_points(self):
+        """After how many effects: each one but for looks at the job, of which every so many are taken.
+
+        A run that is not disturbed tells where they are.
+        """
+        assert not self.run()
+        looks = json.loads(self.trace.read_text())
+        return [point for point, is_look in enumerate(looks) if not is_look or point % STRIDE == 0], len(
+            looks
+        )
+
+    @property
+    def trace(self):
+        return self.home.parent / "trace.json"
+
+    def _is_look(self):
+        """Whether the job is known to be at its provider, and not known to have ended."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            row = connection.execute("SELECT provider_job_id, status FROM tuning_jobs").fetchone()
+        return row is not None and row[0] is not None and row[1] in {"queued", "running"}
 
     def spawn(self, effects=-1, *, stop_itself_at_look=None, lease_seconds=60.0):
         """A process that kills itself when it has done so many effects; its id."""
@@ -94,17 +125,19 @@ class Stage:
         return os.WIFSIGNALED(ending)
 
     def _work(self, effects, stop_itself_at_look, lease_seconds):
-        left = [effects]
+        looks = []
 
         def effect(*_args):
-            if left[0] == 0:
+            if len(looks) == effects:
                 os.kill(os.getpid(), signal.SIGKILL)
-            left[0] -= 1
+            looks.append(effects < 0 and self._is_look())
 
         # What is shown to people is no effect, and there is no Prefect here to show it.
         for name in ("create_markdown_artifact", "create_progress_artifact", "update_progress_artifact"):
             setattr(training, name, lambda *_args, **_options: None)
-        jobs.create_markdown_artifact = jobs.emit_event = lambda *_args, **_options: None
+        jobs.emit_event = lambda *_args, **_options: None
+        for module in (jobs, costs):
+            module.create_markdown_artifact = lambda *_args, **_options: None
         asking.TIME = Time(asking.TIME.now, time.monotonic, lambda _: None, lambda: 0.5)
         holding.LEASE_SECONDS = lease_seconds
         provider = CountingProvider(self.url, effect, stop_itself_at_look)
@@ -118,7 +151,8 @@ class Stage:
         training.runtime = jobs.runtime = lambda: rt
         try:
             key = training.declare_job.fn(self.dataset_id, self.plan)
-            training.register_version.fn(training.run_job.fn(key), "assistant")
+            training.register_version.fn(training.run_job.fn(key, "assistant"), "assistant")
+            self.trace.write_text(json.dumps(looks))
         except ConflictError as error:
             (self.home.parent / "conflict").write_text(str(error))
             return CONFLICT
@@ -133,7 +167,7 @@ class Stage:
                     {name: value for name, value in row.items() if name not in TIMES}
                     for row in connection.execute(sa.select(table)).mappings()
                 ]
-                for table in (tuning_jobs, model_versions, aliases, cost_entries)
+                for table in (tuning_jobs, model_versions, aliases, cost_entries, cost_reservations)
             }
         engine.dispose()
         return rows
@@ -201,20 +235,19 @@ sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @sqlite
 def test_killed_at_any_effect_and_run_again_a_job_that_is_stopped_early_is_one_with_the_same_end(stage):
     stage.service.losses = WORSE_AND_WORSE
-    assert not stage.run()
+    points, effects = stage.kill_points()
     undisturbed = stage.state()
     (version,) = undisturbed["model_versions"]
     assert version["served_model"] == "served:job-1:2"
+    assert version["status"] == "available"
 
-    effects, killed = 0, True
-    while killed:
+    for point in points:
         stage.reset()
-        killed = stage.run(effects)
+        assert stage.run(point), f"not killed after {point} of {effects} effects"
         assert not stage.run()
-        assert stage.creates == 1, f"killed after {effects} effects"
-        assert stage.state() == undisturbed, f"killed after {effects} effects"
-        effects += 1
-    assert effects > 20
+        assert stage.creates == 1, f"killed after {point} of {effects} effects"
+        assert stage.state() == undisturbed, f"killed after {point} of {effects} effects"
+    assert len(points) > 20
 
 
 # The vendor's SDK, and plain HTTP.
@@ -222,8 +255,6 @@ REAL = {
     "openai": (OpenAIServer, "gpt-4o-mini-2024-07-18", "openai_base_url", "/v1"),
     "custom": (CustomServer, "our-base-7b", "custom_trainer_url", ""),
 }
-SUBMITTING = 18  # effects until every provider here has the job and its id is written down; then come looks
-STRIDE = 9
 
 
 @sqlite
@@ -242,18 +273,16 @@ def test_killed_at_a_real_provider_and_run_again_it_is_one_job_and_the_same_end(
             service,
             faults,
         )
-        assert not stage.run()
+        points, effects = stage.kill_points()
         undisturbed = _but_for_looks(stage)
 
-        effects, killed = 0, True
-        while killed:
+        for point in points:
             stage.reset()
-            killed = stage.run(effects)
+            assert stage.run(point), f"not killed after {point} of {effects} effects"
             assert not stage.run()
-            assert stage.creates == 1, f"killed after {effects} effects"
-            assert _but_for_looks(stage) == undisturbed, f"killed after {effects} effects"
-            effects += 1 if effects < SUBMITTING else STRIDE
-        assert effects > SUBMITTING
+            assert stage.creates == 1, f"killed after {point} of {effects} effects"
+            assert _but_for_looks(stage) == undisturbed, f"killed after {point} of {effects} effects"
+        assert len(points) > 20
 
 
 def _but_for_looks(stage):

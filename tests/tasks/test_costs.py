@@ -1,5 +1,6 @@
 """What the train stage asks before a job, and writes down after it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -109,3 +110,43 @@ def test_a_plan_with_a_cap_is_the_same_after_a_trip_through_json():
     made = plan(max_cost="12.50", max_cost_currency="EUR")
 
     assert TrainingPlan.model_validate(made.model_dump(mode="json")) == made
+
+
+def test_a_job_that_its_provider_has_goes_on_after_the_base_model_was_closed(rt, spec):
+    closed = TuningSpec("cohere", "command-r", spec.dataset_id)
+    key = rt.jobs.intend(closed, tenant="default", now=now()).key
+    rt.jobs.record(key, ProviderJob("p1", JobStatus.RUNNING), now=now())
+
+    tasks.check_job(rt, closed, plan())
+
+    assert rt.jobs.get(key).status is JobStatus.RUNNING
+
+
+def test_jobs_that_ended_without_their_run_are_told_until_their_cost_is_written_down(rt, spec):
+    refused, ended, running = (replace(spec, seed=seed) for seed in (1, 2, 3))
+    keys = []
+    for one in (refused, ended, running):
+        tasks.check_job(rt, one, plan())
+        keys.append(rt.jobs.intend(one, tenant="default", now=now()).key)
+    rt.jobs.refuse(keys[0], "no", now=now())
+    rt.jobs.record(keys[1], ProviderJob("p1", JobStatus.CANCELLED, metrics={"tokens": 500.0}), now=now())
+    rt.jobs.record(keys[2], ProviderJob("p2", JobStatus.RUNNING), now=now())
+
+    assert rt.costs.uncounted() == keys[:2]
+    for key in keys[:2]:
+        tasks.record_cost(rt, rt.jobs.get(key))
+
+    assert rt.costs.uncounted() == []
+    set_aside = ReservationStore(rt.engine).get
+    assert [str(set_aside(key).counts) for key in keys[:2]] == ["0", "0.5000"]
+
+
+def test_what_is_set_aside_for_the_next_beginning_of_a_refused_job_is_left_alone(rt, spec):
+    tasks.check_job(rt, spec, plan())
+    key = rt.jobs.intend(spec, tenant="default", now=now()).key
+    rt.jobs.refuse(key, "no", now=now())
+    tasks.record_cost(rt, rt.jobs.get(key))
+
+    tasks.check_job(rt, spec, plan())  # and its run is just about to declare it
+
+    assert rt.costs.uncounted() == []

@@ -10,9 +10,11 @@ from decimal import Decimal
 from gateway_tuning.training.cost.entry import TRAINING, CostEntry
 from gateway_tuning.training.cost.estimate import MILLION, MONTHS_STORED, rounded
 from gateway_tuning.training.cost.prices import Price, PriceBook, Unit
+from gateway_tuning.training.job import JobStatus
 from gateway_tuning.training.jobs import TuningJob
 
 COST = "cost"  # a job's metric: the price that the provider told, in the currency of its tariff
+COST_IN = "cost_"  # the same in the currency that the name goes on with, such as cost_eur
 TOKENS, SECONDS = "tokens", "train_seconds"
 _USAGE = (TOKENS, SECONDS, "steps", COST)  # of a job's metrics
 _HOUR = Decimal(3600)
@@ -27,7 +29,7 @@ class _Bill:
 
 def cost_of_job(job: TuningJob, *, now: datetime, book: PriceBook | None = None) -> CostEntry:
     """Of a job that has ended. Without a price, what it used stands for the amount."""
-    usage = {name: job.metrics[name] for name in _USAGE if name in job.metrics}
+    usage = {name: value for name, value in job.metrics.items() if _is_usage(name) and value >= 0}
     bill = None if book is None else _bill(job, usage, book)
     told = "its usage is" if usage else "and neither is its usage"
     return CostEntry(
@@ -44,6 +46,10 @@ def cost_of_job(job: TuningJob, *, now: datetime, book: PriceBook | None = None)
     )
 
 
+def _is_usage(name: str) -> bool:
+    return name in _USAGE or (name.startswith(COST_IN) and len(name) == len("cost_eur"))
+
+
 def _bill(job: TuningJob, usage: dict[str, float], book: PriceBook) -> _Bill | None:
     """At the prices of the day on which the job was declared."""
     spec, tariff = job.spec, book.tariff(job.spec.provider, job.spec.method)
@@ -55,10 +61,11 @@ def _bill(job: TuningJob, usage: dict[str, float], book: PriceBook) -> _Bill | N
     }
     storage = prices.pop(Unit.MODEL_MONTH, None)
     use = _use(spec.provider, usage, prices)
-    if use is None or (Unit.MODEL_MONTH in tariff.charges and storage is None):
-        return None
-    if storage is None:
+    # A job that did not succeed left no model to be stored.
+    if use is None or Unit.MODEL_MONTH not in tariff.charges or job.status is not JobStatus.SUCCEEDED:
         return use
+    if storage is None:
+        return None
     if storage.currency != use.currency:
         return None
     kept = rounded(MONTHS_STORED * storage.amount)
@@ -66,9 +73,12 @@ def _bill(job: TuningJob, usage: dict[str, float], book: PriceBook) -> _Bill | N
 
 
 def _use(provider: str, usage: dict[str, float], prices: dict[Unit, Price | None]) -> _Bill | None:
-    if (told := usage.get(COST)) is not None:
+    for name, told in usage.items():
+        if name.startswith(COST_IN):
+            return _Bill(rounded(Decimal(str(told))), name[-3:].upper(), f"{provider} told this price")
+    if COST in usage:
         currency = next((price.currency for price in prices.values() if price is not None), "USD")
-        return _Bill(rounded(Decimal(str(told))), currency, f"{provider} told this price")
+        return _Bill(rounded(Decimal(str(usage[COST]))), currency, f"{provider} told this price")
     parts, currencies = [], set()
     for unit, price in prices.items():
         if price is None:

@@ -93,7 +93,7 @@ class Counter:
         known = reservations.named(key)
         if known and known[0].state is not State.RELEASED:
             return known[0]
-        if not known and self._is_at_provider(key):
+        if not known and self.is_at_provider(key):
             return None
         found = self.estimate(spec, manifest, max_hours=max_hours, now=now)
         return reservations.reserve(
@@ -112,7 +112,7 @@ class Counter:
             return None
         book = price_book(self.settings.price_file, today=now.date())
         entry = cost_of_job(job, now=now, book=book)
-        reservations.settle(job.key, entry.amount, now=now)
+        reservations.settle(job.key, entry.amount, now=now, currency=entry.currency)
         CostStore(self.engine).add(entry)
         return entry
 
@@ -132,7 +132,7 @@ class Counter:
         for unpriced in costs.unpriced(tenant):
             entry = cost_of_job(jobs.get(unpriced.object_id), now=now, book=book)
             if entry.amount is not None and costs.price(entry):
-                reservations.settle(entry.object_id, entry.amount, now=now)
+                reservations.settle(entry.object_id, entry.amount, now=now, currency=entry.currency)
                 given.append(entry.object_id)
         for one in reservations.of(tenant):
             if one.state is State.RESERVED and one.ceiling is None:
@@ -144,7 +144,8 @@ class Counter:
                 given += [] if found.ceiling is None else [one.job_key]
         return tuple(given)
 
-    def _is_at_provider(self, key: str) -> bool:
+    def is_at_provider(self, key: str) -> bool:
+        """Or was: it has the job's id, and is asked for it no second time."""
         try:
             return JobStore(self.engine).get(key).provider_job_id is not None
         except NotFoundError:

@@ -8,8 +8,10 @@ import sqlalchemy as sa
 
 from gateway_tuning.storage.database import first_insert_wins, reading
 from gateway_tuning.storage.paging import newest_first, owned_row
-from gateway_tuning.storage.tables import cost_entries, cost_reservations
+from gateway_tuning.storage.tables import cost_entries, cost_reservations, tuning_jobs
 from gateway_tuning.training.cost.entry import CostEntry
+from gateway_tuning.training.cost.reservations import State
+from gateway_tuning.training.job import JobStatus
 
 _SHOWN = (
     sa.select(cost_entries, cost_reservations.c.expected)
@@ -18,6 +20,9 @@ _SHOWN = (
     )
     .subquery()
 )
+
+
+_ENDED = [status.value for status in JobStatus if status.is_terminal]
 
 
 class CostStore:
@@ -52,6 +57,24 @@ class CostStore:
         query = sa.select(_SHOWN).where(_SHOWN.c.tenant == tenant, _SHOWN.c.amount.is_(None))
         with reading(self._engine) as connection:
             return [_entry(row) for row in connection.execute(query.order_by(_SHOWN.c.created_at))]
+
+    def uncounted(self) -> list[str]:
+        """Keys of jobs that have ended and whose cost nobody wrote down: they were ended by hand, or their run died."""
+        job, reserved = tuning_jobs.c, cost_reservations.c
+        is_paid_for = sa.and_(job.provider_job_id.is_not(None), cost_entries.c.id.is_(None))
+        # What is set aside later than that is for its next beginning.
+        is_set_aside = sa.and_(reserved.state == State.RESERVED.value, reserved.created_at <= job.updated_at)
+        query = (
+            sa.select(job.key)
+            .select_from(
+                tuning_jobs.outerjoin(cost_entries, cost_entries.c.object_id == job.key).outerjoin(
+                    cost_reservations, reserved.job_key == job.key
+                )
+            )
+            .where(job.status.in_(_ENDED), sa.or_(is_paid_for, is_set_aside))
+        )
+        with reading(self._engine) as connection:
+            return list(connection.execute(query.order_by(job.created_at)).scalars())
 
     def get(self, entry_id: str, *, tenant: str) -> CostEntry:
         """Raises NotFoundError; an entry of another tenant is not found either."""

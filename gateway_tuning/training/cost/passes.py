@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,16 +37,21 @@ class Passes:
 def passes(provider: str, base_model: str, hyperparameters: Mapping[str, Any], *, examples: int) -> Passes:
     if provider == "llama":
         return _local(hyperparameters, examples)
-    looks = int(hyperparameters.get("n_evals", 0)) if provider == "together" else 0
+    looks = _count(hyperparameters.get("n_evals", 0)) if provider == "together" else Decimal(0)
     given = next((hyperparameters[name] for name in _NAMES if hyperparameters.get(name) is not None), None)
-    if given is not None and given != "auto":
-        return Passes(Decimal(str(given)), is_set=True, told=f"{given} epochs", through_validation=looks)
+    is_given = given is not None and given != "auto"
+    epochs = _count(given) if is_given else None
+    if looks is None or (is_given and not epochs):
+        wrong = f"n_evals={hyperparameters['n_evals']}" if looks is None else f"{given} epochs"
+        return Passes(None, is_set=False, told=f"{wrong} cannot be; set a number above 0")
+    if epochs:
+        return Passes(epochs, is_set=True, told=f"{given} epochs", through_validation=int(looks))
     if provider == "openai":
-        epochs = _auto(examples)
+        chosen = _auto(examples)
         return Passes(
-            Decimal(epochs),
+            Decimal(chosen),
             is_set=False,
-            told=f"{epochs} epochs by OpenAI's cookbook; set n_epochs to be sure",
+            told=f"{chosen} epochs by OpenAI's cookbook; set n_epochs to be sure",
         )
     default = _DEFAULTS.get(provider)
     if provider == "bedrock":
@@ -56,8 +61,17 @@ def passes(provider: str, base_model: str, hyperparameters: Mapping[str, Any], *
             None, is_set=False, told=f"{provider} chooses how often it goes through the data; set epochs"
         )
     return Passes(
-        Decimal(default), is_set=True, told=f"{default} epochs, its default", through_validation=looks
+        Decimal(default), is_set=True, told=f"{default} epochs, its default", through_validation=int(looks)
     )
+
+
+def _count(given: Any) -> Decimal | None:
+    """None for what no provider can take. Some want their numbers as text."""
+    try:
+        count = Decimal(str(given))
+    except InvalidOperation:
+        return None
+    return count if count.is_finite() and count >= 0 else None
 
 
 def _auto(examples: int) -> int:

@@ -119,16 +119,19 @@ class ReservationStore:
             if known is not None and known.state is State.RESERVED and known.ceiling is None:
                 _write(connection, key, **_estimated(found))
 
-    def settle(self, key: str, actual: Decimal | None, *, now: datetime) -> None:
+    def settle(self, key: str, actual: Decimal | None, *, now: datetime, currency: str | None = None) -> None:
         """Write down what it did cost. A job without a reservation is left alone.
 
-        Without a figure of the provider, `actual` None, the ceiling goes on counting.
+        Without a figure of the provider, `actual` None, the ceiling goes on counting. `currency` is that of the figure,
+        the reservation's own when left out; an estimate in another one is no figure to hold beside it.
         """
         amount = None if actual is None else str(actual)
         with self._engine.begin() as connection:
             known = _find(connection, key)
             if known is not None and (known.actual is None or known.state is not State.SETTLED):
-                _write(connection, key, state=State.SETTLED.value, actual=amount, settled_at=now)
+                is_other = actual is not None and currency not in {None, known.currency}
+                other = {"currency": currency, "expected": None, "ceiling": None} if is_other else {}
+                _write(connection, key, state=State.SETTLED.value, actual=amount, settled_at=now, **other)
 
     def release(self, key: str, *, now: datetime) -> None:
         """The provider never had the job: nothing was spent."""

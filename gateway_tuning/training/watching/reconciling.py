@@ -129,7 +129,11 @@ class Reconciler:
 
     def _unseen(self, provider: Provider, job: TuningJob, lease: Lease) -> Reconciled:
         if job.provider_job_id is not None:
-            told = "not found; a local job is seen on the machine that trains it alone"
+            told = (
+                "not found; a local job is seen on the machine that trains it alone"
+                if provider.capabilities.is_local
+                else f"{job.spec.provider} does not show it yet; it is looked for again"
+            )
             return Reconciled(job, Found.UNKNOWN, told)
         if not can_be_looked_for(provider):
             told = f"{job.spec.provider} lists no jobs; run the training again, which finds the job or creates it"

@@ -106,3 +106,25 @@ def test_the_price_of_the_day_of_the_declaration_counts():
 
     assert cost_of_job(job, now=NOW, book=OURS).amount is None
     assert cost_of_job(before, now=NOW, book=OURS).amount == Decimal("1.5")
+
+
+def test_a_price_in_another_currency_than_the_tariffs_is_paid_in_that_one():
+    entry = cost_of_job(ended("mistral", "m", {"tokens": 1e6, "cost_eur": 4.5}), now=NOW, book=OURS)
+
+    assert (entry.amount, entry.currency) == (None, None)  # storage is in dollars, and is not known in euros
+    failed = replace(ended("mistral", "m", {"cost_eur": 4.5}), status=JobStatus.FAILED)
+    entry = cost_of_job(failed, now=NOW, book=OURS)
+    assert (entry.amount, entry.currency) == (Decimal("4.5"), "EUR")
+
+
+def test_a_job_that_failed_left_no_model_to_be_stored():
+    job = replace(ended("bedrock", "amazon.nova-micro-v1:0:128k", {"tokens": 1e6}), status=JobStatus.FAILED)
+
+    assert cost_of_job(job, now=NOW, book=OURS).amount == Decimal(1)
+
+
+@pytest.mark.parametrize("metrics", [{"cost": -5.0}, {"tokens": -1e6}])
+def test_a_figure_below_zero_is_none(metrics):
+    entry = cost_of_job(ended("openai", "gpt-4.1-mini-2025-04-14", metrics), now=NOW, book=OURS)
+
+    assert (entry.amount, entry.usage) == (None, {})

@@ -1,12 +1,14 @@
 """`gateway-tuning costs`, `budgets` and `providers` as a person types them."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.registry.store import Registry
+from gateway_tuning.training.cost.estimate import Confidence, Estimate
 from gateway_tuning.training.cost.reservations import ReservationStore
 from gateway_tuning.training.job import JobStatus, ProviderJob, TuningSpec
 from gateway_tuning.training.jobs import JobStore, job_key
@@ -177,3 +179,22 @@ def test_costs_that_have_no_amount_are_priced_when_the_price_is_known(run, count
 
     assert run("costs", "reprice").output == f"1 priced: {job_key(other)[:12]}\n"
     assert Decimal("0.5") == counter.record_actual(jobs.get(key), now=NOW).amount
+
+
+def test_a_month_that_is_none_is_refused_and_not_reported_as_empty(run):
+    refused = run("costs", "report", "--month", "november")
+
+    assert refused.exit_code == 1
+    assert "such as 2026-11, not 'november'" in refused.output
+
+
+def test_what_was_spent_in_another_currency_than_the_budgets_is_shown_and_not_as_nothing(
+    run, counter, reserved
+):
+    at = datetime.now(UTC)
+    spec = TuningSpec("acme", "m-1", "ds-1")
+    found = Estimate("EUR", (), Confidence.HIGH, (), 1, None, Decimal(3), Decimal(4))
+    ReservationStore(counter.engine).reserve("k", spec, found, tenant="default", now=at)
+    run("budgets", "set", "--per-month", "50")
+
+    assert "4.00 EUR" in run("budgets", "show").output

@@ -50,3 +50,26 @@ def test_the_local_trainer_ends_by_steps_or_by_epochs():
 @pytest.mark.parametrize(("hyperparameters", "examples"), [({"rank": -1}, 10), ({}, 0)])
 def test_what_the_local_trainer_would_refuse_has_no_passes(hyperparameters, examples):
     assert passes("llama", "m", hyperparameters, examples=examples).through_training is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "hyperparameters", "told"),
+    [
+        ("openai", {"n_epochs": -3}, "-3 epochs cannot be"),
+        ("openai", {"n_epochs": 0}, "0 epochs cannot be"),
+        ("mistral", {"epochs": "three"}, "three epochs cannot be"),
+        ("mistral", {"epochs": float("nan")}, "nan epochs cannot be"),
+        ("together", {"n_epochs": 1, "n_evals": -5}, "n_evals=-5 cannot be"),
+    ],
+)
+def test_a_number_that_cannot_be_makes_the_cost_unknown_and_never_less_than_nothing(
+    provider, hyperparameters, told
+):
+    found = passes(provider, "m", hyperparameters, examples=500)
+
+    assert found.through_training is None
+    assert told in found.told
+
+
+def test_a_provider_that_wants_its_numbers_as_text_gets_them():
+    assert passes("bedrock", "meta.llama3", {"epochCount": "3"}, examples=9).through_training == 3

@@ -242,3 +242,11 @@ def test_a_job_without_a_reservation_is_told(store):
 )
 def test_money_is_told_with_cents_and_below_them_where_that_is_all(amount, told):
     assert money(Decimal(amount), "USD") == told
+
+
+def test_a_cost_in_another_currency_than_the_estimate_is_counted_in_its_own(reserve, store, now):
+    reserve("a", 20)
+    store.settle("a", Decimal(3), now=now, currency="EUR")
+
+    assert store.spending("t", "2026-11").amounts == {"EUR": 3}
+    assert store.get("a").ratio is None

@@ -64,7 +64,9 @@ def test_a_refused_job_has_failed_with_the_refusal_and_may_be_declared_again(run
 def test_a_job_that_ended_at_its_provider_stays_ended_however_often_it_is_declared(run, desk):
     failed = run(Scripted([ended(JobStatus.FAILED, "moderation")]))
 
-    assert desk.jobs.intend(failed.spec, tenant="default", now=failed.created_at).status is JobStatus.FAILED
+    other = Limits(max_training_hours=99)
+    again = desk.jobs.intend(failed.spec, tenant="default", now=failed.created_at, limits=other)
+    assert (again.status, again.limits) == (JobStatus.FAILED, failed.limits)
 
 
 def test_a_job_whose_id_is_known_is_looked_at_and_not_submitted_again(run, desk, clock):

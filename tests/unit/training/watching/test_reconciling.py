@@ -124,7 +124,11 @@ def test_a_job_that_its_provider_forgot_fails_once_it_is_no_longer_young(desk, r
     provider, job = Listing([running()]), desk.intend()
     recorded(desk, job, clock)
 
-    assert reconcile(provider).one(job.key).job.status is JobStatus.RUNNING
+    young = reconcile(provider).one(job.key)
+    assert (young.job.status, young.message) == (
+        JobStatus.RUNNING,
+        "far does not show it yet; it is looked for again",
+    )
     clock.seconds = timedelta(minutes=11).total_seconds()
 
     assert reconcile(provider).one(job.key).job.status is JobStatus.FAILED
