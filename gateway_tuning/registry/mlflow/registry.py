@@ -52,11 +52,11 @@ class MlflowRegistry:
         self._files = files
 
     def register(self, version: ModelVersion) -> ModelVersion:
-        with self._writing(version.model):
+        with self._writing(version.model) as lease:
             self._claim(version)
             held = self._client.find(version.id)
             if held is None:
-                self._create(version)
+                self._create(version, lease)
             else:
                 self._complete(held, version)
         return self.get(version.id)
@@ -132,7 +132,7 @@ class MlflowRegistry:
         return [] if registered is None else tags.moves_of(model, registered.tags)
 
     @contextmanager
-    def _writing(self, model: str) -> Iterator[None]:
+    def _writing(self, model: str) -> Iterator[leases.Lease]:
         """Raises ConflictError when somebody else writes for longer than one waits."""
         name = f"MLflow registry, {model}"
         owner = f"{leases.this_process()}|{threading.get_ident()}"
@@ -148,7 +148,7 @@ class MlflowRegistry:
                     raise
                 time.sleep(_PAUSE_SECONDS)
         try:
-            yield
+            yield lease
         finally:
             leases.release(self._engine, lease, now=datetime.now(UTC))
 
@@ -163,7 +163,7 @@ class MlflowRegistry:
                 f"give that model the tag {tags.TENANT}={version.tenant}"
             )
 
-    def _create(self, version: ModelVersion) -> None:
+    def _create(self, version: ModelVersion, lease: leases.Lease) -> None:
         others = self.versions(version.model) if version.job_key is not None else []
         if any(other.job_key == version.job_key for other in others):
             raise ConflictError(
@@ -171,6 +171,8 @@ class MlflowRegistry:
             )
         first = StatusChange(version.id, None, version.status, "registered", None, version.created_at)
         kept = self._files.keep(self._client, version)
+        # A copy may take longer than the lease lasts: whoever took it over meanwhile may have created this version.
+        leases.renew(self._engine, lease, now=datetime.now(UTC), seconds=_LEASE_SECONDS)
         self._client.create_version(
             version.model,
             source=kept.source,

@@ -54,9 +54,11 @@ def defaults(plan: SearchPlan) -> dict[str, Any]:
 
 def _require_measurable(plan: SearchPlan) -> None:
     objective, training = plan.objective, plan.training
-    if objective.metric != SIMILARITY or objective.base_url is not None:
+    if objective.metric != SIMILARITY:
         return
     if training.provider != LOCAL_PROVIDER:
+        if objective.base_url is not None:
+            return
         raise ConfigurationError(
             f"Similarity needs answers, and where {training.provider} serves its models is not said; "
             f"set objective.base_url and objective.api_key_env, or use the objective {VALIDATION_LOSS}"
@@ -71,7 +73,7 @@ def _require_measurable(plan: SearchPlan) -> None:
 def _names(plan: SearchPlan, model: type[BaseModel]) -> list[str]:
     if plan.training.provider == LOCAL_PROVIDER:
         return names_of(plan.training.method)
-    return [name for name, field in model.model_fields.items() for name in {name, field.alias or name}]
+    return list(model.model_fields)
 
 
 def _defaults(plan: SearchPlan) -> dict[str, Any]:
@@ -84,11 +86,11 @@ def _model(plan: SearchPlan) -> type[BaseModel] | None:
     if provider == LOCAL_PROVIDER:
         return LoraHyperparameters
     if provider == "bedrock":
-        from gateway_tuning.training.bedrock.families import family_of
+        from gateway_tuning.training.providers.bedrock.families import family_of
 
         return family_of(plan.training.base_model).hyperparameters
     if provider == "mistral":
-        from gateway_tuning.training.mistral.wire import Supervised
+        from gateway_tuning.training.providers.mistral.wire import Supervised
 
         return Supervised
     return _by_method(provider).get(method)
@@ -96,7 +98,7 @@ def _model(plan: SearchPlan) -> type[BaseModel] | None:
 
 def _by_method(provider: str) -> dict[str, type[BaseModel]]:
     if provider == "openai":
-        from gateway_tuning.training.providers.openai_wire import PARAMETERS
+        from gateway_tuning.training.providers.openai.wire import PARAMETERS
     elif provider == "together":
         from gateway_tuning.training.providers.together import PARAMETERS
     elif provider == "fireworks":

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from gateway_tuning.errors import GatewayTuningError, ProviderError
 from gateway_tuning.storage import leases
-from gateway_tuning.training.job import TuningSpec
+from gateway_tuning.training.job import JobStatus, TuningSpec
 from gateway_tuning.training.jobs import TuningJob, job_key
 from gateway_tuning.training.search import budget, halving
 from gateway_tuning.training.search.budget import ALL_TRIED, Ending, Price
@@ -136,6 +136,10 @@ class _Course:
             trial = self.trials()[ended.number]
             job = self.desk.job(trial.job_key)
             objective, now = self.search.plan.objective, self.desk.time.now()
+            if job is not None and job.status is JobStatus.CANCELLED and trial.stopping is None:
+                trial = self._judged(
+                    reporting(trial, job.checkpoints)
+                )  # pruned in an earlier search, perhaps
             settled = None if job is None else settle(trial, ended, job, objective=objective, now=now)
             if settled is None:
                 self.left.add(trial.number)
@@ -143,9 +147,8 @@ class _Course:
                 self.broken = self.broken or ended.error or lost
                 logger.warning("trial %d is left to a later run: %s", trial.number, ended.error or lost)
                 continue
-            bill = (
-                self.desk.spent(trial.job_key) if trial.price else None
-            )  # what was trained before is paid already
+            # What was trained before is paid already.
+            bill = None if trial.price == 0 else self.desk.spent(trial.job_key)
             self._write(replace(settled, cost=bill))
             logger.info("trial %d: %s", trial.number, _told(settled))
 
@@ -171,20 +174,25 @@ class _Course:
             return
         seen = reporting(trial, job.checkpoints)
         if seen.stopping is None:
-            rivals = [one for one in self.trials() if one.number != trial.number and one.role.searches]
-            judged = halving.judge(self.search.plan.pruning, seen, rivals)
-            if judged.stop_at is not None and trial.role.searches:
-                told = f"worse than others at step {judged.stop_at}"
-                seen = replace(seen, rungs=judged.rungs, stopping=TrialState.PRUNED, message=told)
-            elif budget.is_late(self.search.plan.budget, self.active_s):
-                seen = replace(seen, stopping=TrialState.STOPPED, message="the time of the search was over")
-            else:
-                seen = replace(seen, rungs=judged.rungs)
+            seen = self._judged(seen)
+        if seen.stopping is None and budget.is_late(self.search.plan.budget, self.active_s):
+            seen = replace(seen, stopping=TrialState.STOPPED, message="the time of the search was over")
         if seen != trial:
             self._write(seen)
         if seen.stopping is not None and seen.number not in self.asked:
             self.asked.add(seen.number)
             self._stop(seen)
+
+    def _judged(self, trial: Trial) -> Trial:
+        """With the rungs that are behind it, and to be pruned where others were better."""
+        if not trial.role.searches:
+            return trial
+        rivals = [one for one in self.trials() if one.number != trial.number and one.role.searches]
+        judged = halving.judge(self.search.plan.pruning, trial, rivals)
+        if judged.stop_at is None:
+            return replace(trial, rungs=judged.rungs)
+        told = f"worse than others at step {judged.stop_at}"
+        return replace(trial, rungs=judged.rungs, stopping=TrialState.PRUNED, message=told)
 
     def _stop(self, trial: Trial) -> None:
         """Where its provider is not reached, whoever carries the job brings it the wish."""
@@ -195,8 +203,10 @@ class _Course:
 
     def _start_next(self) -> bool:
         trials = self.trials()
-        if self.ending is None:
-            self.ending = budget.ending(self.search.plan.budget, trials, active_s=self.active_s)
+        limits, active_s = self.search.plan.budget, self.active_s
+        # What confirms goes on after the trials are used up, and not after the time is.
+        if self.ending is None or (self.ending.by.leaves_means and budget.is_late(limits, active_s)):
+            self.ending = budget.ending(limits, trials, active_s=active_s)
         asked = self._next(trials) if self.ending is None else None
         if asked is None and self.ending is not None and self.ending.by.leaves_means:
             asked = self._confirming(trials)
@@ -205,7 +215,7 @@ class _Course:
         role, hyperparameters, seed = asked
         spec = self.search.spec(hyperparameters, seed)
         price = self._price(spec)
-        refused = budget.refusal(self.search.plan.budget, trials, price)
+        refused = budget.refusal(limits, trials, price)
         if refused is not None:
             self.ending = refused
             return False

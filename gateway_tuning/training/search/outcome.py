@@ -72,9 +72,14 @@ def outcome(objective: Objective, trials: Sequence[Trial]) -> Outcome:
     figures = f"{_name(objective)} {_value(best):.4f} of trial {best.number} against {_value(default):.4f} of the default"
     gains = _confirmed(objective, trials)
     if len(gains) < _FEWEST_PAIRS:
+        why = (
+            "search with confirm of 3 or more to tell"
+            if all(trial.role.searches for trial in trials)
+            else f"of the runs with other seeds {len(gains)} of each came to a value to compare, too few to tell"
+        )
         told = (
             f"The default is beaten by {gain:.4f} in one run each ({figures}); how much of that is noise is not known: "
-            "search with confirm of 3 or more to tell"
+            f"{why}"
         )
         return Outcome(Verdict.BEATEN_ONCE, best, default, gain, told)
     return _held_against_noise(best, default, gains, figures)

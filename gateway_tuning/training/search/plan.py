@@ -106,6 +106,10 @@ class SearchPlan(BaseModel):
             raise ValueError(
                 f"Pruning compares validation losses on the way; use the objective {VALIDATION_LOSS}, or no pruning"
             )
+        if self.pruning.kind != "none" and not self.objective.minimized:
+            raise ValueError(
+                "Pruning keeps the lowest validation losses; minimize the objective, or use no pruning"
+            )
         if self.confirm == 1:
             raise ValueError("One more seed tells nothing of the noise; use confirm 2 or more, or 0")
         return self

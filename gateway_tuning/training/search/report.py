@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway_tuning.datasets.describing.markdown import cell
 from gateway_tuning.training.search.trial import Search, Trial
 
 COLUMNS = ("trial", "what", "state", "value", "hyperparameters", "job", "cost", "message")
@@ -23,11 +24,11 @@ def markdown(search: Search, trials: Sequence[Trial]) -> str:
         f"# Search `{search.id}`",
         f"{where}, {_goal(search)}",
         "",
-        verdict(search),
+        cell(verdict(search)),
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---:|---|---|---:|---|---|---:|---|",
-        *(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows(search, trials)),
+        *(f"| {' | '.join(map(cell, row))} |" for row in rows(search, trials)),
     ]
     return "\n".join(lines)
 

@@ -29,17 +29,18 @@ def propose(
         MissingExtraError: the sampler is TPE, and Optuna is not installed.
     """
     spoken = [replace(trial, hyperparameters={**defaults, **trial.hyperparameters}) for trial in trials]
-    tried = [point for trial in spoken if (point := plan.space.point_of(trial.hyperparameters)) is not None]
+    known = (plan.space.point_of(trial.hyperparameters) for trial in spoken)
+    tried = {_place(plan.space, point) for point in known if point is not None}
     size = plan.space.size
     left = None
     if size is not None and size <= _LISTED:
-        left = [point for point in points(plan.space) if point not in tried]
+        left = [point for point in points(plan.space) if _place(plan.space, point) not in tried]
         if not left:
             return None
     for attempt in range(_DRAWS):
         seed = _seed(plan.seed, number, attempt)
         point = draw(plan.space, seed) if plan.sampler == "random" else _tpe(plan, spoken, seed)
-        if point not in tried:
+        if _place(plan.space, point) not in tried:
             return point
     return random.Random(_seed(plan.seed, number, _DRAWS)).choice(left) if left else None  # noqa: S311 - no secret
 
@@ -132,7 +133,7 @@ def _distribution(parameter: Parameter) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(parameter, Categorical):
-        # By place: Optuna compares options by ==, to which true and 1 are one.
+        # By place, see `_place`.
         return CategoricalDistribution(tuple(range(len(parameter.options))))
     if isinstance(parameter, Continuous):
         return FloatDistribution(parameter.min, parameter.max, log=parameter.log_scale)
@@ -148,6 +149,11 @@ def _index(space: SearchSpace, name: str, value: Any) -> Any:
         for place, option in enumerate(parameter.options)
         if type(option) is type(value) and option == value
     )
+
+
+def _place(space: SearchSpace, point: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Options by their place: == holds true and 1 for one."""
+    return tuple(_index(space, parameter.name, point[parameter.name]) for parameter in space.parameters)
 
 
 def _plain(space: SearchSpace, params: dict[str, Any]) -> dict[str, Any]:

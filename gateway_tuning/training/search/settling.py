@@ -38,9 +38,13 @@ def settle(
         if ended.error is not None:
             return None
         return _measured(seen, ended.value, objective)
-    if job.status is JobStatus.CANCELLED and seen.stopping is not None:
-        last = seen.reports[-1][1] if seen.reports else None
-        return replace(seen, state=seen.stopping, value=last)
+    if job.status is JobStatus.CANCELLED:
+        last = seen.reports[-1][1] if seen.reports and objective.metric == VALIDATION_LOSS else None
+        if seen.stopping is not None:
+            return replace(seen, state=seen.stopping, value=last)
+        if job.updated_at < trial.created_at:  # no failure: the time of an earlier search was over, say
+            told = f"its job had been stopped before: {job.message}"
+            return replace(seen, state=TrialState.STOPPED, value=last, message=told)
     return replace(seen, state=TrialState.FAILED, message=job.message or f"its job is {job.status}")
 
 

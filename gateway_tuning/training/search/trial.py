@@ -15,7 +15,7 @@ class TrialState(StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"
     PRUNED = "pruned"
-    STOPPED = "stopped"  # the time of the search was over
+    STOPPED = "stopped"  # the time of the search was over, or its job had been stopped before
     FAILED = "failed"
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from gateway_tuning.registry.mlflow.registry import MlflowRegistry
 from gateway_tuning.registry.model_version import ModelVersion, StoredFile
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.settings import Settings
+from gateway_tuning.storage import leases
 from gateway_tuning.storage.object_store import ObjectStore
 
 pytest.importorskip("mlflow", reason="the mlflow extra is not installed")
@@ -97,6 +99,23 @@ def test_a_copy_lies_in_a_run_with_metrics_and_hyperparameters(url, shelf, mlflo
     assert run.data.metrics == {"loss": 0.5}
     assert run.data.params == {"rate": "0.1"}
     assert (Path(seen.source.removeprefix("file://")) / "adapter.gguf").read_bytes() == b"weights"
+
+
+def test_a_copy_that_outlasts_the_lease_makes_no_second_version(url, shelf, mlflow, version, registry):
+    class Slow(Files):
+        def keep(self, client, version):
+            later = datetime.now(UTC) + timedelta(hours=1)
+            name = "MLflow registry, assistant"
+            taken = leases.acquire(shelf.engine, name, owner="other|1|x", now=later, seconds=60)
+            leases.release(shelf.engine, taken, now=later)
+            registry.register(version)
+            return super().keep(client, version)
+
+    slow = MlflowRegistry(open_client(Settings(mlflow_url=url)), shelf.engine, Slow(shelf.objects))
+
+    with pytest.raises(ConflictError, match="taken over"):
+        slow.register(version)
+    assert len(mlflow.search_model_versions("name = 'assistant'")) == 1
 
 
 def test_a_file_that_was_damaged_is_not_copied(url, shelf, mlflow, version):

@@ -57,6 +57,14 @@ def test_similarity_of_models_elsewhere_needs_their_address():
     check(make_plan(epochs, objective={"metric": "similarity", "base_url": "http://127.0.0.1/v1"}, **plan))
 
 
+def test_an_address_does_not_make_another_local_base_model_measurable():
+    own = LOCAL | {"base_model": "/models/own"}
+    objective = {"metric": "similarity", "base_url": "http://127.0.0.1/v1"}
+
+    with pytest.raises(ConfigurationError, match="Only SmolLM2-135M-Instruct is served here"):
+        check(make_plan(ranged("learning_rate", 1e-4, 1e-2), training=own, objective=objective))
+
+
 def test_the_defaults_are_the_provider_s_own_under_what_the_plan_says():
     training = LOCAL | {"hyperparameters": {"rank": 4}}
     found = defaults(make_plan(ranged("learning_rate", 1e-4, 1e-2), training=training))

@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -238,6 +239,86 @@ def test_a_larger_budget_is_a_new_search_of_the_same_jobs_that_costs_for_the_new
     assert [trial.price for trial in trials] == [Decimal(0)] * 3 + [Decimal(1)] * 2
 
 
+def run_later(scripted, plan):
+    """A day after whatever ran before."""
+    later = replace(scripted.desk().time, now=lambda: NOW + timedelta(days=1))
+    search = conduct(replace(scripted.desk(), time=later), scripted.open(plan).id)
+    return search, SearchStore(scripted.engine).trials(search.id)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_trials_that_were_pruned_are_pruned_in_a_larger_search_too_and_do_not_end_it(scripted, sampler):
+    rate = {"type": "discrete", "name": "rate", "min": 1, "max": 1000}
+    scripted.losses = lambda spec: [float(spec.hyperparameters.get("rate", 0))] * 8  # the defaults are best
+    fields = {"pruning": HALVING, "sampler": sampler, "startup_trials": 2}
+    _, first = scripted.search(make_plan(rate, budget={"trials": 5}, **fields))
+
+    search, trials = run_later(scripted, make_plan(rate, budget={"trials": 7}, **fields))
+
+    assert states(first) == ["complete", *["pruned"] * 4]
+    assert states(trials)[:5] == states(first)
+    assert [trial.job_key for trial in trials[:5]] == [trial.job_key for trial in first]
+    assert search.ended_by == "trials: all 7 were begun"
+
+
+def test_trials_that_ran_out_of_time_do_not_count_as_failures_of_a_longer_search(scripted):
+    scripted.losses = lambda spec: [0.5] * (1 if not spec.hyperparameters else 100)
+    scripted.tick_hours = 0.25
+    _, first = scripted.search(make_plan(budget={"hours": 1.0, "trials": 9}, parallel=4))
+    scripted.losses, scripted.tick_hours = (lambda spec: [0.25]), 0.0
+
+    search, trials = run_later(scripted, make_plan(budget={"hours": 9.0, "trials": 9}, parallel=4))
+
+    assert states(first).count("stopped") == 4
+    assert states(trials) == ["complete", *["stopped"] * 4, *["complete"] * 4]
+    assert trials[1].message == (
+        f"its job had been stopped before: stopped in search {first[0].search_id}: the time of the search was over"
+    )
+    assert search.ended_by == "trials: all 9 were begun"
+
+
+def test_a_job_that_somebody_cancels_meanwhile_is_a_failed_trial(scripted):
+    scripted.losses = lambda spec: [0.5] * 3
+
+    def cancels(spec):
+        if spec.hyperparameters and (jobs := scripted.jobs.unfinished()):
+            scripted.jobs.request_stop(jobs[0].key, "by hand", now=NOW)
+
+    scripted.fails = cancels
+    _, trials = scripted.search(make_plan(budget={"trials": 2}))
+
+    assert (states(trials), trials[1].message) == (["complete", "failed"], "by hand")
+
+
+def test_nothing_more_is_confirmed_once_the_time_is_over(scripted):
+    scripted.losses = lambda spec: [{None: 0.5}.get(spec.hyperparameters.get("rate"), 0.2)] * 2
+    scripted.tick_hours = 0.25
+    plan = make_plan(budget={"hours": 1.5, "trials": 2}, confirm=9)
+
+    search, trials = scripted.search(plan)
+
+    assert states(trials) == ["complete"] * 3
+    assert search.ended_by == "time: 1.5 hours are over"
+    assert scripted.stops == []
+
+
+def test_runs_with_other_seeds_that_fail_are_told_as_such(scripted):
+    scripted.losses = lambda spec: "quota exceeded" if spec.seed else [0.2 if spec.hyperparameters else 0.5]
+
+    search, _ = scripted.search(make_plan(budget={"trials": 2}, confirm=2))
+
+    assert "of the runs with other seeds 0 of each came to a value to compare" in search.result["told"]
+
+
+def test_what_a_job_did_cost_is_told_without_a_budget_of_money_too(scripted):
+    scripted.prices = lambda spec: Price(None, told="the search has no budget of money")
+    scripted.bills = type("Bills", (), {"get": lambda _self, _key: Decimal("0.5")})()
+
+    _, trials = scripted.search(make_plan(budget={"trials": 2}))
+
+    assert [trial.committed for trial in trials] == [Decimal("0.5")] * 2
+
+
 def test_a_provider_that_does_not_answer_ends_the_run_and_not_the_search(scripted):
     down = [True]
 
@@ -302,6 +383,7 @@ def test_a_search_that_is_not_there_is_not_found(scripted):
     [
         ({"confirm": 1}, "confirm 2 or more"),
         ({"pruning": HALVING, "objective": {"metric": "similarity"}}, "or no pruning"),
+        ({"pruning": HALVING, "objective": {"direction": "maximize"}}, "minimize the objective"),
         ({"pruning": {"kind": "hyperband"}}, "Hyperband needs max_steps"),
         ({"objective": {"split": "test"}}, "Extra inputs"),
     ],

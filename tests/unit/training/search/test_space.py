@@ -157,6 +157,17 @@ def test_no_point_is_proposed_twice_and_a_space_that_is_used_up_says_so(sampler)
     assert len(found) == len(set(found)) == plan.space.size == len(points(plan.space)) == 6
 
 
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_true_and_one_are_two_options(sampler):
+    plan = make_plan({"type": "categorical", "name": "c", "options": [1, True, 1.0]}, sampler=sampler)
+    trials = []
+    while (point := propose(plan, len(trials), trials, defaults={})) is not None:
+        trials.append(make_trial(len(trials), float(len(trials)), hyperparameters=point))
+
+    assert {type(trial.hyperparameters["c"]) for trial in trials} == {int, bool, float}
+    assert len(trials) == 3
+
+
 def test_the_defaults_of_the_provider_are_not_proposed_again():
     plan = make_plan({"type": "discrete", "name": "n", "min": 1, "max": 2})
 
