@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway_tuning.local_service.problems import reply
+from gateway_tuning.local_service.problems import defect, log_defect, reply
 
 FILE_BYTES = 512 * 10**6
 """OpenAI's own limit of a training file."""
@@ -84,13 +84,21 @@ class Access:
                 raise ClientDisconnect
             return message
 
-        async def send_noted(message: Message) -> None:
+        async def send_unless_too_large(message: Message) -> None:
+            """What a parser makes of a body that was cut off is not what the client has to know."""
             nonlocal started
-            started = True
-            await send(message)
+            if started or received <= limit:
+                started = True
+                await send(message)
 
         try:
-            await self._app(scope, receive_bounded, send_noted)
+            await self._app(scope, receive_bounded, send_unless_too_large)
         except ClientDisconnect:
-            if received > limit and not started:
-                await too_large(scope, receive, send)
+            pass
+        except Exception as error:  # noqa: BLE001 - Starlette would hand it on to a log with all that it says
+            log_defect(error)
+            if not started:
+                await defect()(scope, receive, send)
+            return
+        if received > limit and not started:
+            await too_large(scope, receive, send)

@@ -47,7 +47,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(GatewayTuningError, _our_error)
-    app.add_exception_handler(Exception, _defect)
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -81,11 +80,10 @@ async def _our_error(_request: Request, error: Exception) -> Response:
         return reply(
             503, "The model's server did not start or broke off; try again, or read the service's log"
         )
-    return reply(500, "The service failed; its log says where")
+    return defect()
 
 
-async def _defect(_request: Request, error: Exception) -> Response:
-    log_defect(error)
+def defect() -> Response:
     return reply(500, "The service failed; its log says where")
 
 

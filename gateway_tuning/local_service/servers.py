@@ -51,6 +51,9 @@ class ModelServers:
             ServingError: the server did not start.
             RefusedError: all servers that may run are busy.
         """
+        found = self._join(name)
+        if found is not None:  # nobody waits here for the start of another model
+            return found
         with self._starting:
             found = self._join(name)
             if found is not None:

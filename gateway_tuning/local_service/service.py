@@ -42,6 +42,7 @@ def open_service(folder: Path, cache_dir: Path, *, parallel: int = 1) -> Service
     files, models = FileStore(folder / "files"), ModelStore(folder / "models")
     jobs, events = JobStore(folder / "jobs"), EventLog(folder / "jobs")
     files.sweep()
+    models.sweep()
     provider = LlamaProvider(jobs_dir=folder / "training", cache_dir=cache_dir)
     runner = Runner(
         files=files,

@@ -275,7 +275,7 @@ def test_nothing_but_the_uploaded_files_holds_the_data_afterwards(home, tuned):
 
 @pytest.mark.slow
 def test_the_openai_provider_tunes_here_as_it_would_there(home, tuned, tmp_path):
-    from gateway_tuning.training.providers.openai import OpenAIProvider
+    from gateway_tuning.training.providers.openai.provider import OpenAIProvider
 
     assert tuned.status == "succeeded"
     train = tmp_path / "train.jsonl"

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from gateway_tuning.local_service.problems import RefusedError, body, log_defect
 from gateway_tuning.local_service.routes.models import BASE
@@ -57,7 +58,7 @@ async def chat(service: Serving, request: Request) -> Response:
         await turn.end()
         raise
     if asked.get("stream"):
-        return StreamingResponse(turn.events(response), media_type="text/event-stream")
+        return _Stream(turn, response)
     return await turn.answer(response)
 
 
@@ -113,9 +114,6 @@ class _Turn:
         except (httpx.TransportError, ValueError) as error:
             self._broken(error)
             yield f"data: {json.dumps(body(_FAILED, _BROKEN_OFF))}\n\n".encode()
-        finally:
-            await response.aclose()
-            await self.end()
 
     async def end(self) -> None:
         servers = self._service.servers
@@ -136,6 +134,23 @@ class _Turn:
             for name, value in content.items()
             if name not in {"timings", "__verbose"}
         }
+
+
+class _Stream(StreamingResponse):
+    """Gives the server back itself: the events of a client that has gone already are never begun, so never ended."""
+
+    def __init__(self, turn: _Turn, response: httpx.Response) -> None:
+        super().__init__(turn.events(response), media_type="text/event-stream")
+        self._turn = turn
+        self._response = response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await self._response.aclose()
+                await self._turn.end()
 
 
 async def _read(request: Request) -> dict[str, Any]:

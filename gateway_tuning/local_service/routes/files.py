@@ -20,8 +20,14 @@ _LONGEST_NAME = 255
 
 @router.post("")
 def upload(
-    service: Serving, file: Annotated[UploadFile, File()], purpose: Annotated[str, Form()]
+    service: Serving,
+    file: Annotated[UploadFile, File()],
+    purpose: Annotated[str, Form()],
+    expires: Annotated[str | None, Form(alias="expires_after[seconds]")] = None,
 ) -> dict[str, Any]:
+    if expires is not None:
+        told = "expires_after: this service keeps files until they are deleted; leave it out, and delete the file"
+        raise RefusedError(400, told, param="expires_after")
     if purpose != TRAINING:
         raise RefusedError(400, f"purpose: this service keeps files for {TRAINING!r} alone", param="purpose")
     if not file.size:

@@ -64,7 +64,14 @@ class JobRequest(BaseModel):
 
     @model_validator(mode="after")
     def _one_place_for_hyperparameters(self) -> Self:
-        if self.hyperparameters is not None and self.method.supervised is not None:
+        """Those in another place would be passed over."""
+        method = self.method
+        for other in {"supervised", "dpo", "reinforcement"} - {method.type}:
+            if getattr(method, other) is not None:
+                raise ValueError(f"method.{other} does not belong to the method {method.type}; leave it out")
+        if self.hyperparameters is not None and (
+            method.type != "supervised" or method.supervised is not None
+        ):
             raise ValueError("send hyperparameters within method alone")
         return self
 

@@ -97,8 +97,8 @@ def list_checkpoints(
 
 
 def _checkpoint(job: Job, model: TunedModel, steps: dict[int, Event]) -> dict[str, Any]:
-    """With the figures of its step; the model at the end is the checkpoint of the last."""
-    step = max(steps) if model.step is None else model.step
+    """With the figures of its step."""
+    step = _final_step(steps) if model.step is None else model.step
     data = steps[step].data if step in steps else {}
     return {
         "object": "fine_tuning.job.checkpoint",
@@ -109,6 +109,14 @@ def _checkpoint(job: Job, model: TunedModel, steps: dict[int, Event]) -> dict[st
         "metrics": {name: data[name] for name in ("step", "train_loss", "valid_loss") if name in data},
         "step_number": step,
     }
+
+
+def _final_step(steps: dict[int, Event]) -> int:
+    """That whose adapter the job ends with: the first with the lowest validation loss, or the last without one."""
+    looked_at = {
+        step: event.data["valid_loss"] for step, event in steps.items() if "valid_loss" in event.data
+    }
+    return min(sorted(looked_at), key=looked_at.__getitem__) if looked_at else max(steps)
 
 
 def _check_file(service: Service, param: str, file_id: str) -> None:

@@ -80,6 +80,7 @@ class FileStore:
         """Raises NotFoundError."""
         folder = self.root / self.get(id_).id
         (folder / "file.json").unlink(missing_ok=True)
+        (folder / "content").unlink(missing_ok=True)  # whoever hears of a deletion may rely on it
         shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self) -> None:

@@ -13,6 +13,7 @@ from gateway_tuning.local_service.store.jobs import ORGANIZATION, Job
 from gateway_tuning.local_service.store.whole_files import derived_id, write_whole
 
 _SHORT_ID = 8
+_FOLDER = "model-"
 
 
 class TunedModel(BaseModel):
@@ -86,8 +87,15 @@ class ModelStore:
     def drop(self, name: str) -> None:
         folder = self._folder(name)
         (folder / "model.json").unlink(missing_ok=True)
+        (folder / "adapter.gguf").unlink(missing_ok=True)  # whoever hears of a deletion may rely on it
         shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what was cut off while it was kept or dropped: no name leads there. Only while nobody writes."""
+        for folder in self.root.glob(f"{_FOLDER}*"):
+            if not (folder / "model.json").exists():
+                shutil.rmtree(folder)
 
     def _folder(self, name: str) -> Path:
         """A name comes from outside and is no path."""
-        return self.root / derived_id("model-", name)
+        return self.root / derived_id(_FOLDER, name)

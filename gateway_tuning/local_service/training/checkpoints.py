@@ -20,9 +20,9 @@ def steps_in(training: Path) -> list[int]:
 
 
 def write_adapter(training: Path, step: int, base_config: Path, target: Path) -> bool:
-    """False: the worker has replaced the checkpoint by later ones meanwhile."""
+    """False: the worker has replaced the checkpoint by later ones meanwhile, or passes it over as damaged."""
     try:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
         from safetensors.numpy import save_file
     except ImportError as error:
         raise missing_extra(error.name or "safetensors", "train") from error
@@ -32,7 +32,7 @@ def write_adapter(training: Path, step: int, base_config: Path, target: Path) ->
         with safe_open(checkpoint, framework="numpy") as tensors:
             names = [name for name in tensors.keys() if name.startswith(_NOW)]  # noqa: SIM118 - no mapping
             parameters = {name.removeprefix(_NOW): tensors.get_tensor(name) for name in names}
-    except FileNotFoundError:
+    except (FileNotFoundError, SafetensorError):
         return False
     alpha = _hyperparameters(training)["alpha"]
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ def _convert(
             carried = rows(parse(line)) if not found else "not read"
             if isinstance(carried, str):
                 bad += 1
-                told.append(f"line {number}: {'; '.join(found) or carried}")
+                told.append(f"line {number}: {'; '.join(found[:_FAULTS_TOLD]) or carried}")
                 del told[_FAULTS_TOLD:]
                 continue
             for row in carried:

@@ -18,7 +18,7 @@ from gateway_tuning.local_service.store.jobs import Job, JobError, JobStore
 from gateway_tuning.local_service.store.models import ModelStore
 from gateway_tuning.local_service.training import checkpoints, ending, progress
 from gateway_tuning.local_service.training.hyperparameters import for_trainer, resolved
-from gateway_tuning.local_service.training.preparing import prepare
+from gateway_tuning.local_service.training.preparing import Prepared, prepare
 from gateway_tuning.training.job import JobStatus, ProviderJob, TrainingFiles, TuningSpec
 from gateway_tuning.training.local.model.weights import BASE_MODEL
 from gateway_tuning.training.provider import Provider
@@ -108,8 +108,6 @@ class Runner:
                 self._watch(job)
         except OSError as error:  # a full disk, for one: the next look tries again
             log_defect(error)
-        except NotFoundError as error:
-            self._fail(job, JobError(code="file_not_found", message=str(error), param="training_file"))
         except GatewayTuningError as error:
             log_defect(error)
             self._fail(job, JobError(code="training_failed", message=str(error)))
@@ -119,20 +117,25 @@ class Runner:
 
     def _validate(self, job: Job) -> None:
         self.tell(job.id, "validating", f"Validating training file: {job.training_file}")
-        validation = job.validation_file and self.files.content(job.validation_file)
-        found = prepare(
-            job.method,
-            self.files.content(job.training_file),
-            validation or None,
-            export=self.provider.capabilities.export_of(job.method),
-            folder=self._data(job),
-        )
+        found = self._prepared(job)
         if isinstance(found, JobError):
             self._drop_data(job)
             self._fail(job, found)
             return
         self.tell(job.id, "validated", "Files validated, moving job to queued state")
         self.jobs.change(job.id, status="queued", hyperparameters=resolved(job.hyperparameters))
+
+    def _prepared(self, job: Job) -> Prepared | JobError:
+        param = "training_file"
+        try:
+            train, validation = self.files.content(job.training_file), None
+            if job.validation_file is not None:
+                param = "validation_file"
+                validation = self.files.content(job.validation_file)
+        except NotFoundError as error:
+            return JobError(code="file_not_found", message=str(error), param=param)
+        export = self.provider.capabilities.export_of(job.method)
+        return prepare(job.method, train, validation, export=export, folder=self._data(job))
 
     def _submit(self, job: Job) -> None:
         """Creates the training, or resumes it."""

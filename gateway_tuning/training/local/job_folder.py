@@ -109,6 +109,21 @@ class JobFolder:
         with (self.path / "progress.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"event": event, **details}) + "\n")
 
+    def read_looks(self) -> list[tuple[int, float]]:
+        """Steps with the validation loss there, in order. Of a step that was done again the last one counts."""
+        path = self.path / "progress.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        looks = {}
+        for line in lines:
+            if '"validation_loss"' not in line:
+                continue
+            try:
+                event = json.loads(line)
+            except ValueError:  # still being written, or cut off by a kill, with the next one behind it
+                continue
+            looks[event["step"]] = event["validation_loss"]
+        return sorted(looks.items())
+
     def end(self, status: JobStatus, message: str) -> None:
         """The event first, the state last: who reads a terminal state finds everything else in place."""
         event = "finished" if status is JobStatus.SUCCEEDED else str(status)

@@ -76,7 +76,12 @@ def _work(folder: JobFolder, cache: Path, interrupted: threading.Event) -> None:
     try:
         _train(folder, spec, cache, interrupted)
     except Exception as error:  # the job's end must be told, whatever it was; the trace goes to the log
-        reason = str(error) if isinstance(error, GatewayTuningError) else f"{type(error).__name__}: {error}"
+        # The state outlives the data, and an error of others may quote a chat; the log is discarded with it.
+        reason = (
+            str(error)
+            if isinstance(error, GatewayTuningError)
+            else f"the worker broke off: {type(error).__name__}"
+        )
         folder.end(JobStatus.FAILED, f"{reason} (log: {folder.log.name} in the job's folder)")
         raise
 

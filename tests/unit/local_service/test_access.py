@@ -56,7 +56,8 @@ def test_loopback_is_told_from_the_rest(host, loops):
     assert is_loopback(host) is loops
 
 
-def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(world, serve):
+@pytest.mark.parametrize("path", ["chat/completions", "fine_tuning/jobs"])
+def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(world, serve, path):
     address = serve(world)
 
     def chunks():
@@ -64,5 +65,5 @@ def test_a_body_that_is_too_long_is_refused_whether_it_says_so_or_not(world, ser
             yield b" " * 10**6
 
     for body in (b" " * (8 * 10**6 + 1), chunks()):
-        answer = httpx.post(f"{address}/v1/chat/completions", content=body, trust_env=False)
+        answer = httpx.post(f"{address}/v1/{path}", content=body, trust_env=False)
         assert answer.status_code == 413

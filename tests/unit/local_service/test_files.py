@@ -72,3 +72,12 @@ def test_what_is_no_training_file_is_refused_by_parameter(client):
     with pytest.raises(openai.BadRequestError) as refusal:
         client.files.create(file=("empty.jsonl", b""), purpose="fine-tune")
     assert refusal.value.param == "file"
+
+
+def test_a_file_that_should_expire_is_refused_rather_than_kept(client):
+    expiry = {"anchor": "created_at", "seconds": 3600}
+    with pytest.raises(openai.BadRequestError) as refusal:
+        client.files.create(file=("train.jsonl", chats()), purpose="fine-tune", expires_after=expiry)
+
+    assert refusal.value.param == "expires_after"
+    assert list(client.files.list()) == []

@@ -1,11 +1,14 @@
 """`/v1/fine_tuning/jobs` and `/v1/models` as OpenAI's SDK sees them; what trains is done by hand."""
 
+import asyncio
 import base64
 import json
 
+import httpx
 import openai
 import pytest
 
+from gateway_tuning.local_service.app import create_app
 from gateway_tuning.training.job import JobStatus
 from gateway_tuning.training.provider import Capabilities
 from tests.unit.local_service.conftest import chats
@@ -116,6 +119,21 @@ def test_the_last_checkpoint_is_the_model_itself(client, create, finish, exact):
     assert (last.step_number, last.metrics.train_loss, last.metrics.valid_loss) == (3, 2.7, 2.2)
 
 
+def test_the_model_with_the_lowest_validation_loss_shows_the_figures_of_its_own_step(
+    client, create, world, exact
+):
+    job = create()
+    world.tick(2)
+    for step, loss in ((1, 2.4), (2, 2.0), (3, 2.0), (4, 2.6)):
+        line = {"event": "step", "step": step, "of": 4, "loss": 3 - step / 10, "validation_loss": loss}
+        world.trainer.writes(job.id, line)
+    world.trainer.ends(job.id)
+    world.tick(2)
+    (last,) = [exact(one) for one in client.fine_tuning.jobs.checkpoints.list(job.id)]
+
+    assert (last.step_number, last.metrics.train_loss, last.metrics.valid_loss) == (2, 2.8, 2.0)
+
+
 def test_jobs_are_found_by_their_metadata_newest_first(client, create, upload):
     file = upload().id
     first = create(training_file=file, metadata={"key": "a", "team": "x", "empty": ""})
@@ -209,6 +227,8 @@ def test_a_bad_validation_file_is_named_as_the_one_at_fault(failed):
         ({"method": {"type": "reinforcement"}}, "method.type", "unsupported_method"),
         ({"method": {"type": "dpo"}}, "method.type", "unsupported_method"),
         ({"hyperparameters": {"n_epochs": 0}}, None, None),
+        ({"method": {"type": "dpo"}, "hyperparameters": {"n_epochs": 1}}, None, None),
+        ({"method": {"type": "supervised", "dpo": {"hyperparameters": {"beta": 1}}}}, None, None),
         ({"hyperparameters": {"momentum": 1}}, "hyperparameters.momentum", None),
         ({"suffix": "x" * 65}, "suffix", None),
         ({"suffix": "a:b"}, "suffix", None),
@@ -263,6 +283,26 @@ def test_a_chat_that_no_model_can_answer_is_refused(client, fields, error, told)
     asked = {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Hi"}]} | fields
     with pytest.raises(error, match=told):
         client.chat.completions.create(**asked)
+
+
+def test_a_defect_is_answered_and_what_its_error_says_goes_no_further(world, monkeypatch, caplog):
+    def broken(_id):
+        raise ValueError("secret words")
+
+    monkeypatch.setattr(world.service.jobs, "get", broken)
+
+    async def asked():
+        # Raises what a server would get, and write into its log.
+        transport = httpx.ASGITransport(create_app(world.service, key=None))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return await http.get("/v1/fine_tuning/jobs/ftjob-1")
+
+    answer = asyncio.run(asked())
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "server_error"
+    assert "ValueError" in caplog.text
+    assert "secret words" not in caplog.text + answer.text
 
 
 def test_an_unknown_path_is_told_in_openais_shape(http):

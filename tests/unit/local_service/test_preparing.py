@@ -79,6 +79,14 @@ def test_no_more_than_three_bad_lines_are_told_and_all_are_counted(prepared):
     assert refused.message.count("line ") == 3
 
 
+def test_of_a_line_with_many_faults_a_few_are_told(prepared):
+    unknown = {"role": "robot", "content": "Hi"}
+    refused = prepared({"messages": [unknown] * 500 + [ANSWER]}, *[{"messages": [USER, ANSWER]}] * 10)
+
+    assert "1 of 11 lines" in refused.message
+    assert len(refused.message) < 1000
+
+
 def test_empty_lines_are_no_examples(prepared, tmp_path):
     (tmp_path / "held_out.jsonl").write_text("\n\n")
     refused = prepared(*[{"messages": [USER, ANSWER]}] * 10, validation=tmp_path / "held_out.jsonl")

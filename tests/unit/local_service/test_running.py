@@ -3,7 +3,9 @@
 import base64
 import io
 import itertools
+import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from gateway_tuning.local_service.store import models as model_store
 from gateway_tuning.local_service.store.jobs import Job
 from gateway_tuning.local_service.store.models import TunedModel, checkpoint_name, model_name
 from gateway_tuning.local_service.store.whole_files import write_whole
-from gateway_tuning.local_service.training import ending, running
+from gateway_tuning.local_service.training import checkpoints, ending, running
 from gateway_tuning.training.job import JobStatus, ProviderJob
 from tests.unit.local_service.conftest import HandTrainer, World, chats
 
@@ -149,6 +151,15 @@ def test_a_file_that_was_deleted_before_its_job_began_fails_the_job(world, start
     world.tick()
 
     assert world.service.jobs.get(job_id).error.code == "file_not_found"
+
+
+def test_the_file_that_is_missing_is_the_one_that_is_named(world, started):
+    job_id = started()
+    world.service.jobs.change(job_id, validation_file="file-" + "9" * 24)
+    world.tick()
+    error = world.service.jobs.get(job_id).error
+
+    assert (error.code, error.param) == ("file_not_found", "validation_file")
 
 
 def test_a_file_that_was_deleted_after_its_job_began_is_not_missed(world, started):
@@ -317,6 +328,41 @@ def test_the_last_checkpoints_are_kept_as_models_and_go_with_the_job(world, star
     world.service.models.add(TunedModel(name=model_name(job), job_id=job.id, created_at=9.0), adapter)
     world.service.models.delete(model_name(job))
     assert world.service.models.oldest_first() == []
+
+
+def test_a_model_whose_deletion_was_cut_off_is_swept_away(world, tmp_path):
+    models, adapter = world.service.models, tmp_path / "adapter"
+    adapter.write_bytes(b"an adapter")
+    for name in ("ft:kept", "ft:dropped"):
+        models.add(TunedModel(name=name, job_id="ftjob-1", created_at=1.0), adapter)
+    half = models.adapter("ft:dropped").parent
+    (half / "model.json").unlink()
+    models.sweep()
+
+    assert not half.exists()
+    assert models.adapter("ft:kept").read_bytes() == b"an adapter"
+
+
+@pytest.mark.parametrize("what", ["file", "model"])
+def test_what_cannot_be_deleted_is_not_told_as_deleted(world, started, monkeypatch, tmp_path, what):
+    file_id, unlink = world.service.jobs.get(started()).training_file, os.unlink
+    world.service.models.add(TunedModel(name="ft:x", job_id="j", created_at=1.0), Path(__file__))
+
+    def refused(path, *args, **named):
+        if Path(path).name in {"content", "adapter.gguf"}:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, *args, **named)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(PermissionError):
+        world.service.files.delete(file_id) if what == "file" else world.service.models.delete("ft:x")
+
+
+def test_a_damaged_checkpoint_is_passed_over_as_the_worker_does(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-000002.safetensors").write_bytes(b"half")
+
+    assert not checkpoints.write_adapter(tmp_path, 2, tmp_path, tmp_path / "adapter.gguf")
 
 
 def test_a_stored_file_with_an_id_is_written_once(world):

@@ -49,7 +49,7 @@ def wording_of(folder: Path) -> Wording:
             )
         # What comes after the end of the turn is never sampled.
         text = str(whole[len(before) :]).rstrip("\n")
-        if text.rstrip() != chat.answer.rstrip():
+        if text.strip() != chat.answer.strip():
             return text
         if tokenizer.eos_token is None:
             raise ConfigurationError(

@@ -1,6 +1,8 @@
 """Passes over packed chats and steps of the optimizer, on a CPU or a GPU. Imports torch: for the worker only."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,26 +72,28 @@ def descend(
     """One step down the sum of `loss_of` over passes; that sum before the step.
 
     Raises:
-        ConfigurationError: the GPU's memory does not hold a pass.
+        ConfigurationError: the GPU's memory does not hold a pass; or the loss or its gradient is no longer a finite
+            number, and the parameters are lost.
     """
     total = torch.zeros((), device=learner.device)
     learner.decoder.refresh()
-    try:
+    with _told_when_memory_is_short(learner, examples):
         for part in passes(examples, learner.tokens_per_pass):
             loss = loss_of(part)
             loss.backward()
             total += loss.detach()
-    except torch.OutOfMemoryError as error:
-        longest = max(map(len, examples))
-        raise ConfigurationError(
-            f"The GPU's memory does not hold a pass of {learner.tokens_per_pass} tokens (longest example: {longest}); "
-            "lower tokens_per_pass, or max_tokens if that is the greater"
-        ) from error
-    torch.nn.utils.clip_grad_norm_(list(learner.parameters.values()), learner.max_gradient_norm)
+    norm = torch.nn.utils.clip_grad_norm_(list(learner.parameters.values()), learner.max_gradient_norm)
     learner.optimizer.param_groups[0]["lr"] = rate
     learner.optimizer.step()
     learner.optimizer.zero_grad()
-    return float(total)
+    # Read after the step, so that the device is waited for once.
+    before, slope = torch.stack((total, norm.to(total.dtype))).tolist()
+    if not (math.isfinite(before) and math.isfinite(slope)):
+        raise ConfigurationError(
+            f"The training diverged: its loss is {before} and its gradient's norm {slope}; lower the learning rate, or "
+            "look for examples out of the ordinary"
+        )
+    return float(before)
 
 
 def look(
@@ -99,10 +103,26 @@ def look(
     *,
     adapted: bool = True,
 ) -> list[torch.Tensor]:
-    """What `seen` gives for each pass, without learning from it; `adapted` False: of the base model alone."""
+    """What `seen` gives for each pass, without learning from it; `adapted` False: of the base model alone.
+
+    Raises:
+        ConfigurationError: the GPU's memory does not hold a pass.
+    """
     learner.decoder.refresh(adapted=adapted)
-    with torch.no_grad():
+    with torch.no_grad(), _told_when_memory_is_short(learner, examples):
         return [seen(part) for part in passes(examples, learner.tokens_per_pass)]
+
+
+@contextmanager
+def _told_when_memory_is_short(learner: Learner, examples: Sequence[Sized]) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        longest = max(map(len, examples))
+        raise ConfigurationError(
+            f"The GPU's memory does not hold a pass of {learner.tokens_per_pass} tokens (longest example: {longest}); "
+            "lower tokens_per_pass, or max_tokens if that is the greater"
+        ) from error
 
 
 def answer_losses(learner: Learner, chats: Sequence[TokenizedChat]) -> torch.Tensor:

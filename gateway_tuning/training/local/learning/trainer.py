@@ -4,6 +4,7 @@ Nothing random happens after the start: the batch of a step follows from the see
 checkpoint holds all state. Imports torch: for the worker only.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from statistics import fmean
 
 import torch
 
+from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.training.local.data.batches import batch_indices
 from gateway_tuning.training.local.data.examples import Example
 from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
@@ -99,6 +101,9 @@ def train(
 
     `on_start` gets the steps already done and those of the whole run. When `should_stop` answers True, a
     checkpoint is written and the run ends as STOPPED. `reference_file` is written where the objective needs it.
+
+    Raises:
+        ConfigurationError: the run diverged, or the GPU's memory is too small; no adapter is made of it.
     """
     torch.use_deterministic_algorithms(mode=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # filling costs a tenth of the time on a CPU
@@ -165,6 +170,11 @@ def without_loss(figures: dict[str, float]) -> dict[str, float]:
 
 def _note_validation(run: _Run, figures: dict[str, float]) -> None:
     counters, loss = run.counters, figures["loss"]
+    if not math.isfinite(loss):  # neither better nor worse than another
+        raise ConfigurationError(
+            f"The validation loss is {loss} after step {counters.step}; lower the learning rate, or look for examples "
+            "out of the ordinary"
+        )
     if counters.best_validation_loss is None or loss < counters.best_validation_loss:
         counters.best_validation_loss, counters.looks_without_gain = loss, 0
         counters.best_validation = without_loss(figures)

@@ -102,7 +102,10 @@ def _is_whole(folder: Path) -> bool:
     listing = folder / "checksums.json"
     if not listing.exists():
         return False
-    checksums: dict[str, str] = json.loads(listing.read_text())
+    try:
+        checksums: dict[str, str] = json.loads(listing.read_text())
+    except ValueError:  # half a file after a power cut
+        return False
     return all(
         (folder / name).exists() and file_sha256(folder / name) == sha for name, sha in checksums.items()
     )

@@ -102,6 +102,25 @@ def test_looking_at_the_loss_learns_nothing():
     assert mean_loss(learner, chats) < looked
 
 
+def test_a_step_from_parameters_that_diverged_is_told_and_not_taken_for_a_result():
+    from gateway_tuning.training.local.learning.supervised import learn
+
+    learner = tiny.learner()
+    next(iter(learner.parameters.values())).data.fill_(torch.inf)
+    with pytest.raises(ConfigurationError, match="diverged: its loss is nan"):
+        learn(learner, tiny.chats(30, 7), rate=1e-2)
+
+
+def test_memory_that_runs_out_while_looking_is_told_with_the_remedy():
+    from gateway_tuning.training.local.learning.learner import look
+
+    def too_much(_part):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ConfigurationError, match="lower tokens_per_pass"):
+        look(tiny.learner(), tiny.chats(30, 7), too_much)
+
+
 def test_a_gpu_that_is_not_there_is_named_with_the_remedy():
     from gateway_tuning.training.local.learning.learner import choose_device
 

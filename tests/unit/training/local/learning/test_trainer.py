@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.storage.object_store import file_sha256
 from gateway_tuning.training.local.data.examples import Example
 from gateway_tuning.training.local.hyperparameters import LoraHyperparameters
@@ -98,6 +99,14 @@ def test_the_loss_falls_and_the_validation_loss_is_looked_at_on_time(run_trainin
     assert steps[-1].loss < steps[0].loss
     assert [step.step for step in steps if step.validation_loss is not None] == [2, 4, 5]
     assert trained.counters.best_validation_loss == min(s.validation_loss for s in steps if s.validation_loss)
+
+
+def test_a_validation_loss_that_is_no_number_is_never_the_best(run_training, tmp_path, monkeypatch):
+    from gateway_tuning.training.local.learning.supervised import Supervised
+
+    monkeypatch.setattr(Supervised, "look", lambda *_: {"loss": float("nan")})
+    with pytest.raises(ConfigurationError, match="validation loss is nan after step 2"):
+        run_training(SHORT, tmp_path)
 
 
 def test_a_run_that_no_longer_gains_stops_early_and_keeps_its_best_adapter(run_training, tmp_path):

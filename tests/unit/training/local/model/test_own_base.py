@@ -47,7 +47,10 @@ def test_the_checksum_is_that_of_the_contents(own, saved):
 def test_weights_in_several_files_count_whole(own):
     (own / "model.safetensors").rename(own / "part-1.safetensors")
     (own / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "part-1.safetensors"}}))
-    assert len(own_base.checked(own)) == 64
+    before = own_base.checked(own)
+    part = own / "part-1.safetensors"
+    part.write_bytes(part.read_bytes()[:-1] + b"\x01")
+    assert own_base.checked(own) != before
     (own / "model.safetensors.index.json").write_text(
         json.dumps({"weight_map": {"a": "../part.safetensors"}})
     )
@@ -115,6 +118,12 @@ def test_chats_are_worded_by_the_model_s_own_template_and_its_end_is_learned(own
 def test_an_answer_that_the_template_does_not_end_gets_the_tokenizer_s_end(own):
     (own / "chat_template.jinja").write_text(tiny.TEMPLATE.replace("{{ eos_token }}", ""))
     assert wording_of(own).answer(_chat("Hi", "Yo")) == "Yo</s>"
+
+
+def test_a_space_before_an_answer_is_not_taken_for_its_end(own):
+    template = tiny.TEMPLATE.replace("{{ eos_token }}", "").replace("[assistant] ", "[assistant]")
+    (own / "chat_template.jinja").write_text(template)
+    assert wording_of(own).answer(_chat("Hi", "Yo")) == " Yo</s>"
 
 
 def test_a_template_that_writes_another_prompt_before_an_answer_is_refused(own):

@@ -64,6 +64,8 @@ def test_a_build_that_was_cut_off_leaves_no_folder_and_is_done_again(tmp_path):
 
 def test_a_damaged_folder_is_made_again(tmp_path):
     folder = weights.cached_folder(tmp_path / "c", lambda folder: (folder / "data").write_text("whole"))
-    (folder / "data").write_text("hole")
-    weights.cached_folder(tmp_path / "c", lambda folder: (folder / "data").write_text("whole"))
-    assert (folder / "data").read_text() == "whole"
+    for name in ("data", "checksums.json"):
+        (folder / name).write_text("{")
+        weights.cached_folder(tmp_path / "c", lambda folder: (folder / "data").write_text("whole"))
+        assert (folder / "data").read_text() == "whole"
+        assert "data" in (folder / "checksums.json").read_text()

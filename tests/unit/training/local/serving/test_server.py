@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway_tuning.errors import ConfigurationError, ServingError
+from gateway_tuning.processes import free_port
 from gateway_tuning.training.local.model.weights import BASE_MODEL, packaged_gguf
-from gateway_tuning.training.local.serving.server import random_key, serve_local
+from gateway_tuning.training.local.serving.server import _is_healthy, random_key, serve_local
+from tests.wire.server import running
 
 KEY = random_key()
 QUESTIONS = ["How do I get a refund?", "How do I reset my password?", "Is it possible to cancel my plan?"]
@@ -96,6 +98,19 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
         serve_local({}, base_gguf=broken, api_key=KEY, log=tmp_path / "log"),
     ):
         pass
+
+
+def test_no_proxy_of_the_environment_stands_between_the_server_and_who_waits_for_it(monkeypatch):
+    async def models(scope, receive, send):
+        if scope["path"] == "/v1/models":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"{}"})
+
+    for name in ("http_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with running(models) as address:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        assert _is_healthy(int(address.rpartition(":")[2]), KEY)
 
 
 def test_an_adapter_may_not_take_the_base_models_name(tmp_path):
