@@ -110,6 +110,7 @@ def mask(
         wanted, staying = _sorted_out(text, spans.get(name, ()), allowed)
         for span, start, end in _cut(text, wanted, covered[name]):
             if _is_beside_kept(text[start:end], span, kept[name]):
+                covered[name][start:end] = bytes(end - start)  # for what others find in it, such as a number
                 continue
             identity = identity_of(text[start:end], span.entity)
             pieces[name].append(_Piece(start, end, identity))

@@ -145,8 +145,9 @@ class TenantVault:
     @contextmanager
     def _held(self) -> Iterator[None]:
         name = f"vault:{tenant_hash(self.tenant)}"
-        with _turns.setdefault(name, threading.Lock()):
-            lease = self._acquire(name)
+        deadline = time.monotonic() + self.wait_seconds
+        with self._turn(name):
+            lease = self._acquire(name, deadline)
             released = threading.Event()
             renewal = threading.Thread(target=self._renew, args=(lease, released), daemon=True)
             renewal.start()
@@ -159,8 +160,18 @@ class TenantVault:
                 renewal.join()
                 leases.release(self.engine, lease, now=_now())
 
-    def _acquire(self, name: str) -> leases.Lease:
-        owner, deadline = leases.this_process(), time.monotonic() + self.wait_seconds
+    @contextmanager
+    def _turn(self, name: str) -> Iterator[None]:
+        turn = _turns.setdefault(name, threading.Lock())
+        if not turn.acquire(timeout=self.wait_seconds):
+            raise ConflictError(f"{name} is held by another thread of this process; wait for it to end")
+        try:
+            yield
+        finally:
+            turn.release()
+
+    def _acquire(self, name: str, deadline: float) -> leases.Lease:
+        owner = leases.this_process()
         while True:
             try:
                 return leases.acquire(self.engine, name, owner=owner, now=_now(), seconds=_LEASE_SECONDS)

@@ -68,7 +68,11 @@ def destroy(
             f"Destroy the vault of {tenant}? Its pseudonyms will lead nowhere, for good", abort=True
         )
     _note(vault, "vault.destroy", folder, asked_by)  # first: killed after it, the command is given again
-    vault.destroy()
+    try:
+        vault.destroy()
+    except GatewayTuningError as error:
+        _note(vault, "vault.destroy", folder, asked_by, why_not=type(error).__name__)
+        raise
     typer.echo(f"The vault of {tenant} is destroyed; copies of its key in backups are beyond reach")
 
 

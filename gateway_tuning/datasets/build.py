@@ -5,7 +5,7 @@ record. What lies between stages is anonymized, and goes when the build has ende
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -15,6 +15,7 @@ from gateway_tuning.datasets.building.assessing import AssessJob, assess_block, 
 from gateway_tuning.datasets.building.augmenting import AugmentedBucket, AugmentJob, augment_bucket, digest
 from gateway_tuning.datasets.building.counting import count
 from gateway_tuning.datasets.building.evidence import Check, Examples, Statements, Written
+from gateway_tuning.datasets.building.fates import Fates
 from gateway_tuning.datasets.building.plan import Plan
 from gateway_tuning.datasets.building.reading import Read, ReadJob, read_and_anonymize
 from gateway_tuning.datasets.building.resolving import Resolved, ResolveJob, resolve_bucket
@@ -24,7 +25,6 @@ from gateway_tuning.datasets.building.writing import (
     TallyJob,
     WriteJob,
     Wrote,
-    fates,
     lines_of_export,
     tally_block,
     write_bucket,
@@ -40,33 +40,12 @@ from gateway_tuning.storage import layout
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a record: whether an example is made of it, and why not or how far."""
-
-    feedback_id: str
-    subject_id: str | None
-    used: bool
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Built:
     """`fates` has every record that the recipe takes, and is read from what `sweep` removes."""
 
     manifest: Manifest
-    fates: "Fates"
+    fates: Fates
     set_aside: tuple[QuarantineEntry, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fates:
-    """A block of them is held at a time."""
-
-    workshop: Workshop
-    plan: Plan
-
-    def __iter__(self) -> Iterator[Fate]:
-        return (Fate(*row) for row in fates(self.workshop, self.plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,16 +199,7 @@ def _plan(request: Request, workshop: Workshop) -> Plan:
     found = extent(
         workshop.feedback.engine, plan.which, limit=recipe.max_records, block_records=recipe.block_records
     )
-    return Plan(
-        request.key,
-        request.tenant,
-        request.watermark,
-        recipe,
-        found.records,
-        found.wanted,
-        found.blocks,
-        request.now,
-    )
+    return replace(plan, records=found.records, wanted=found.wanted, blocks=found.blocks)
 
 
 def _write(prepared: Prepared, workshop: Workshop, crew: Crew, check: Check) -> Manifest:

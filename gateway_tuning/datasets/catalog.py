@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gateway_tuning.datasets.build import Fate
+from gateway_tuning.datasets.building.fates import Fate
 from gateway_tuning.datasets.deleted import revive
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.published import read_manifest

@@ -20,8 +20,10 @@ _PLAIN = (
 )
 _LEADING = ("system_prompt",)
 _SHORTEST_NUMBER = 7  # digits
-# What these hold in a tool's definition are names and types that calls refer to, written by developers.
+# Words that these hold in a tool's definition are names and types that calls refer to, written by developers.
 _STRUCTURE = frozenset({"name", "type", "required", "format", "pattern", "$ref", "$schema"})
+# What these hold are values: no word in them is structure.
+_SAMPLES = frozenset({"default", "example", "examples", "enum", "const"})
 
 Replace = Callable[[str], str]
 
@@ -111,7 +113,9 @@ def _json(value: Any, replace: Replace, *, keys: bool) -> Any:
         case dict():
             return {
                 (replace(key) if keys and key else key): (
-                    item if not keys and key in _STRUCTURE else _json(item, replace, keys=keys)
+                    item
+                    if not keys and key in _STRUCTURE and _is_words(item)
+                    else _json(item, replace, keys=keys or key in _SAMPLES)
                 )
                 for key, item in value.items()
             }
@@ -125,3 +129,10 @@ def _json(value: Any, replace: Replace, *, keys: bool) -> Any:
                 return value
             replaced = replace(written)
             return value if replaced == written else replaced
+
+
+def _is_words(value: Any) -> bool:
+    """And not the schema of a parameter that is called `name` or `type`."""
+    return isinstance(value, str) or (
+        isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    )

@@ -40,7 +40,7 @@ def feedback(make_record, home):
 
 
 @pytest.mark.parametrize(
-    "setting", ["threads", "processes:", "dask", "dask:", "processes:0", "threads:-1", "4"]
+    "setting", ["threads", "processes:", "dask", "dask:", "dask:0", "processes:0", "threads:-1", "4"]
 )
 def test_a_setting_that_names_nobody_is_refused(setting, home):
     with pytest.raises(ConfigurationError, match="GATEWAY_TUNING_BUILD_CREW"), open_crew(setting):

@@ -14,6 +14,7 @@ from gateway_tuning.errors import IntegrityError
 from gateway_tuning.feedback.record import FeedbackType
 
 _LENGTH = 8  # bytes before a segment, for its length unpacked
+_LARGEST_RATIO = 1 << 15  # zstd: a block of 128 KiB takes 4 bytes at the least (RFC 8878, 3.1.1.2)
 
 
 def pack(value: Any) -> bytes:
@@ -23,9 +24,10 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(segment: bytes) -> Any:
-    """Raises IntegrityError for a segment that was cut off or changed."""
+    """Raises IntegrityError for a segment that was cut off, or changed so that it cannot be read."""
+    length = int.from_bytes(segment[:_LENGTH], "big")
+    length = min(length, len(segment) * _LARGEST_RATIO)  # the memory that a damaged length asks for
     try:
-        length = int.from_bytes(segment[:_LENGTH], "big")
         return orjson.loads(
             pa.decompress(segment[_LENGTH:], decompressed_size=length, codec="zstd", asbytes=True)
         )

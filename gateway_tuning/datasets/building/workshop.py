@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from gateway_tuning.anonymization.anonymizer import Anonymizer
 from gateway_tuning.anonymization.policy import AnonymizationPolicy
 from gateway_tuning.anonymization.vaults import TenantVault
+from gateway_tuning.errors import GatewayTuningError
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.storage.object_store import ObjectStore
 
@@ -84,13 +86,22 @@ def threads(workshop: Workshop, count: int) -> Crew:
 
 @contextmanager
 def processes(open_workshop: Callable[[], Workshop], count: int) -> Iterator[Crew]:
-    """`open_workshop` is picklable and is called once in each process."""
+    """`open_workshop` is picklable and is called once in each process.
+
+    The crew raises GatewayTuningError when one of them is killed.
+    """
     pool = ProcessPoolExecutor(
         count, mp_context=get_context("spawn"), initializer=_enter, initargs=(open_workshop,)
     )
 
     def work(stage: Callable[[Workshop, Any], Any], jobs: Sequence[Any]) -> list[Any]:
-        return list(pool.map(_do, [stage] * len(jobs), jobs))
+        try:
+            return list(pool.map(_do, [stage] * len(jobs), jobs))
+        except BrokenProcessPool:
+            raise GatewayTuningError(
+                "A process of the build was killed or could not start, perhaps for memory; build again with fewer "
+                "processes or a smaller block_records"
+            ) from None
 
     try:
         yield work

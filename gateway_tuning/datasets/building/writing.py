@@ -112,7 +112,7 @@ def lines_of_export(
 
 
 def tally_block(workshop: Workshop, job: TallyJob) -> Tally:
-    """Counts, and leaves what became of each record of the block."""
+    """Counts, and leaves what became of each record of the block: the rows of `fates.Fate`."""
     plan, number = job.plan, job.read.number
     rows = unpack(
         workshop.objects.read_range(layout.build_file(plan.key, "read", number), *job.read.ranges[-1])
@@ -142,12 +142,6 @@ def tally_block(workshop: Workshop, job: TallyJob) -> Tally:
         found.append((id_, subject, chosen.is_used, chosen.reason))
     workshop.objects.write(layout.build_file(plan.key, "fates", number), pack(found))
     return Tally(int(is_used.sum()), dict(left_out))
-
-
-def fates(workshop: Workshop, plan: Plan) -> Iterator[tuple[str, str | None, bool, str | None]]:
-    """Feedback id, subject, whether an example is made of it, and why not or how far; a block at a time."""
-    for block in plan.blocks:
-        yield from unpack(workshop.objects.read(layout.build_file(plan.key, "fates", block.number)))
 
 
 def placed(workshop: Workshop, plan: Plan, resolved: Resolved) -> Iterator[tuple[Example, int, str]]:

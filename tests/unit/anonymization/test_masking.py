@@ -109,6 +109,14 @@ def test_a_placeholder_in_the_original_keeps_its_number_for_itself():
     }
 
 
+def test_what_a_model_took_into_a_placeholder_is_still_masked_where_something_else_finds_it():
+    text = "Ship it to <PERSON_1> 90210 today"
+    spans = [Span(11, 27, "LOCATION", 0.85), Span(22, 27, "POSTAL_CODE", 0.5)]
+
+    assert mask({"a": text}, {"a": spans}).fields == {"a": "Ship it to <PERSON_1> <POSTAL_CODE_1> today"}
+    assert mask({"a": text}, {"a": spans[:1]}).fields == {"a": text}
+
+
 def test_what_only_resembles_a_placeholder_protects_nothing():
     text = "<ANNLEE_1> <PERSON_4155552671> <PERSON_0>"
 

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -249,6 +250,18 @@ def test_a_vault_that_is_held_elsewhere_is_waited_for_and_then_the_holder_named(
     with pytest.raises(ConflictError, match=r"held by far\|1\|1"):
         impatient.write([entry(1)])
     assert shop.objects.list_keys(layout.VAULTS) == []
+
+
+def test_a_vault_that_a_thread_of_this_process_holds_is_not_waited_for_without_end(shop):
+    impatient = TenantVault(shop.feedback.engine, shop.objects, "default", KEY, wait_seconds=0)
+
+    with ThreadPoolExecutor(1) as other, shop.vault._held():
+        error = other.submit(impatient.write, [entry(1)]).exception(timeout=30)
+
+    assert isinstance(error, ConflictError)
+    assert "another thread" in str(error)
+    impatient.write([entry(1)])
+    assert shop.vault.count(lambda _entry: True) == 1
 
 
 def test_a_value_is_kept_once_a_subject_at_the_first_time_it_was_said(shop):

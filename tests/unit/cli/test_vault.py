@@ -13,6 +13,7 @@ from gateway_tuning.anonymization.vault_entry import VaultEntry
 from gateway_tuning.anonymization.vaults import TenantVault
 from gateway_tuning.cli import app
 from gateway_tuning.erasure.begin import begin
+from gateway_tuning.errors import StorageUnavailableError
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
@@ -144,6 +145,21 @@ def test_destroying_asks_first_and_then_nothing_leads_back(shop):
     assert shop.reveal("Robin Toraby").exit_code == 1
     assert [event.action for event in shop.audited] == ["vault.destroy", "vault.reveal"]
     assert shop.audited[0].object_id.startswith("vaults/")
+
+
+def test_a_destruction_that_failed_is_noted_as_failed(shop, monkeypatch):
+    def breaks_off(_store, _key):
+        raise StorageUnavailableError("it broke off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "delete", breaks_off)
+        result = shop.run("destroy", "--tenant", "shop", "--yes")
+
+    assert result.exit_code == 1
+    assert shop.vault.reveal("Robin Toraby") == (ANNA,)
+    latest = shop.audited[0]
+    assert (latest.action, latest.outcome) == ("vault.destroy", "failed")
+    assert latest.detail == {"error": "StorageUnavailableError"}
 
 
 def test_a_vault_whose_key_is_lost_can_be_destroyed(shop, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from gateway_tuning.datasets import parquet
-from gateway_tuning.datasets.build import Fate
+from gateway_tuning.datasets.building.fates import Fate
 from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.datasets.example import ExampleKind, Turn
 from gateway_tuning.datasets.manifest import Counts, Leakage, Manifest, dataset_id
@@ -117,11 +117,11 @@ class Shelf:
     def parts(self, manifest):
         return (part for split in SPLITS for part in read_parts(self.objects, manifest, split))
 
-    def train(self, dataset_id, version="assistant@tuned", tenant="default"):
+    def train(self, dataset_id, version="assistant@tuned", tenant="default", **fields):
         Registry(self.engine).register(
             ModelVersion(
                 id=version, tenant=tenant, model="assistant", base_model="small", provider="llama", created_at=NOW,
-                dataset_id=dataset_id, job_key=version,
+                dataset_id=dataset_id, job_key=version, **fields,
             )
         )  # fmt: skip
 

@@ -45,6 +45,28 @@ def test_texts_inside_tool_calls_and_tools_are_texts_of_their_own(record):
     assert not {"find_order", "object", "string", "5"} & set(found.values())
 
 
+def test_what_a_tool_says_of_a_parameter_called_name_or_type_and_its_samples_are_texts(make_record):
+    parameters = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "description": "Who, such as Ann Lee", "examples": ["Bo Lee"]},
+            "type": {"enum": ["card of Cy Lee"]},
+            "contact": {"default": {"name": "Di Lee", "di@example.com": "Ed Lee"}},
+        },
+        "required": ["name", "type"],
+    }
+    tool = {"type": "function", "function": {"name": "find_order", "parameters": parameters}}
+    record = make_record(tools=(tool,))
+
+    found = set(texts(record).values())
+    clean = with_texts(record, {name: text.replace("Lee", "L") for name, text in texts(record).items()})
+
+    assert {"Who, such as Ann Lee", "Bo Lee", "card of Cy Lee", "Di Lee", "di@example.com", "Ed Lee"} <= found
+    assert not {"find_order", "object", "string", "required"} & found
+    assert "Lee" not in json.dumps(clean.tools)
+    assert clean.tools[0]["function"]["parameters"]["required"] == ["name", "type"]
+
+
 def test_replaced_arguments_are_json_still_and_numbers_that_are_nothing_personal_stay_numbers(record):
     swapped = {
         name: text.replace("ann@example.com", "<MAIL>").replace("4915112345678", "<PHONE>")

@@ -21,6 +21,7 @@ from gateway_tuning.datasets.retention import Held, RetentionPolicy, delete, jud
 from gateway_tuning.datasets.uses import Uses
 from gateway_tuning.errors import ConfigurationError, ConflictError, ErasedError, NotFoundError
 from gateway_tuning.registry.model_version import ModelVersion
+from gateway_tuning.registry.statuses import ModelStatus
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.storage import layout, leases
 from gateway_tuning.storage.tables import dataset_feedback, datasets
@@ -313,3 +314,12 @@ def test_without_yes_nothing_is_deleted(shelf, run):
 
     assert refused.exit_code == 1
     assert shelf.keys(made)
+
+
+def test_a_version_whose_training_failed_keeps_no_dataset(shelf):
+    made = fill(shelf, 2)
+    shelf.train(made[0].dataset_id, status=ModelStatus.FAILED)
+
+    found = preview(shelf.engine, RetentionPolicy(1), tenant="default", now=NOW)
+
+    assert [one.why for one in found if one.dataset_id == made[0].dataset_id] == [()]
