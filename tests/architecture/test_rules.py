@@ -43,6 +43,8 @@ PURE = [
         )
     ),
     "access/permissions.py",
+    "feedback/rating_token.py",
+    "feedback/subjects.py",
     "feedback/submission.py",
     "feedback/validation.py",
     "feedback/versions.py",
@@ -70,6 +72,7 @@ PURE = [
     "datasets/statements.py",
     "datasets/building/plan.py",
     "datasets/building/codec.py",
+    "datasets/building/counting.py",
     "erasure/mentions.py",
     *(
         f"training/cost/{name}.py"
