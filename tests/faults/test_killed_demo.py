@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from deployments.demo import input_name
 from gateway_tuning.storage.database import open_database, reading
 from gateway_tuning.storage.tables import metadata
+from tests.conftest import give_key
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -30,11 +32,12 @@ class Demo:
         self.feedback = folder / "feedback.jsonl"
         lines = (ROOT / "examples" / "feedback.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
         self.feedback.write_text("".join(lines[:RECORDS]), encoding="utf-8")
-
-    @property
-    def home(self) -> Path:
-        (home,) = (self.folder / "demo" / "runs").iterdir()
-        return home
+        self.home = folder / "demo" / "runs" / input_name(self.feedback, None)
+        self.home.mkdir(parents=True)
+        # With a key of its own, so short a sample may put too few prompts into the test split.
+        engine = open_database(f"sqlite:///{self.home / 'gateway-tuning.db'}")
+        give_key(engine)
+        engine.dispose()
 
     def steps(self) -> int:
         """Training steps done so far, over all attempts."""

@@ -247,7 +247,7 @@ def test_killed_at_any_effect_and_run_again_a_job_that_is_stopped_early_is_one_w
         assert not stage.run()
         assert stage.creates == 1, f"killed after {point} of {effects} effects"
         assert stage.state() == undisturbed, f"killed after {point} of {effects} effects"
-    assert len(points) > 20
+    assert len(points) >= 20
 
 
 # The vendor's SDK, and plain HTTP.
