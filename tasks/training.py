@@ -190,9 +190,10 @@ class _Teller:
 
 def _told(seen: ProviderJob) -> str:
     """What a person wants to hear: the provider's word and each tenth of the way."""
+    said = seen.message or seen.status.value
     if not seen.progress:
-        return seen.message
-    return f"{seen.message}, {10 * int(10 * seen.progress)} % of the steps"
+        return said
+    return f"{said}, {10 * int(10 * seen.progress)} % of the steps"
 
 
 def _tuned(rt: Runtime, job: TuningJob) -> TunedModel:

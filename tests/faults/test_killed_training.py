@@ -7,8 +7,10 @@ import signal
 import sqlite3
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import httpx
 import openai
 import pytest
 import sqlalchemy as sa
+from botocore.httpsession import URLLib3Session
 from sqlalchemy import event
 
 from gateway_tuning.cycles.plan import TrainingPlan
@@ -38,9 +41,10 @@ from tasks import costs, jobs, runtime, training
 from tests.conftest import NOW
 from tests.erasure_world import correction
 from tests.faults.counting_provider import CountingProvider, Service
-from tests.wire.custom_jobs import CustomServer
+from tests.wire import worlds
+from tests.wire.bedrock_world import BUCKET, bedrock_world
 from tests.wire.faults import Faults, failed_reply, lost_reply, status, truncated
-from tests.wire.openai_jobs import OpenAIServer
+from tests.wire.mistral_world import mistral_world
 from tests.wire.server import running
 
 pytestmark = pytest.mark.slow
@@ -84,18 +88,19 @@ class Stage:
 
     @property
     def creates(self):
-        return self.service.creates if isinstance(self.service, Service) else self.service.jobs.created
+        counted = isinstance(self.service, Service | Lists)
+        return self.service.creates if counted else self.service.jobs.created
 
-    def kill_points(self):
-        """After how many effects: each one but for looks at the job, of which every so many are taken.
+    def kill_points(self, *, until_it_is_there=False):
+        """After how many effects, and how many there are: each one but for most of the looks at the job.
 
-        A run that is not disturbed tells where they are.
+        A run that is not disturbed tells where they are. `until_it_is_there`: up to the first look alone.
         """
         assert not self.run()
         looks = json.loads(self.trace.read_text())
-        return [point for point, is_look in enumerate(looks) if not is_look or point % STRIDE == 0], len(
-            looks
-        )
+        last = looks.index(True) if until_it_is_there else len(looks)
+        points = [point for point, is_look in enumerate(looks) if not is_look or point % STRIDE == 0]
+        return [point for point in points if point <= last], len(looks)
 
     @property
     def trace(self):
@@ -180,8 +185,8 @@ class Stage:
 
 
 def _around_every_request(effect):
-    """Of providers that talk by httpx, or by the successor of it that OpenAI's SDK brings."""
-    for client in (httpx.Client, openai.DefaultHttpxClient.__base__):
+    """Of providers that talk by httpx, by the successor of it that OpenAI's SDK brings, or by boto3."""
+    for client in (httpx.Client, openai.DefaultHttpxClient.__base__, URLLib3Session):
         send = client.send
 
         def between_effects(self, request, *, _send=send, **options):
@@ -250,30 +255,84 @@ def test_killed_at_any_effect_and_run_again_a_job_that_is_stopped_early_is_one_w
     assert len(points) >= 20
 
 
-# The vendor's SDK, and plain HTTP.
-REAL = {
-    "openai": (OpenAIServer, "gpt-4o-mini-2024-07-18", "openai_base_url", "/v1"),
-    "custom": (CustomServer, "our-base-7b", "custom_trainer_url", ""),
+@dataclass(frozen=True)
+class Lists:
+    """A service that keeps what it has in lists and dictionaries of its own, and counts what was paid for."""
+
+    fake: Any
+    empty: Callable[[], None] = lambda: None
+
+    @property
+    def creates(self):
+        return self.fake.creates
+
+    def clear(self):
+        self.fake.jobs.clear()
+        self.fake.creates = 0
+        self.fake._numbers = count(1)
+        self.empty()
+
+
+@contextmanager
+def _bedrock(_home):
+    with bedrock_world() as world:
+
+        def empty():
+            listed = world.s3.list_object_versions(Bucket=BUCKET)
+            for one in (*listed.get("Versions", ()), *listed.get("DeleteMarkers", ())):
+                world.s3.delete_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])
+
+        account = world.provider.account
+        settings = {
+            "bedrock_region": account.region,
+            "bedrock_role_arn": account.role_arn,
+            "bedrock_data_url": account.data_url,
+            "bedrock_endpoint_url": account.endpoint_url,
+            "bedrock_s3_endpoint_url": account.s3_endpoint_url,
+        }
+        yield settings, Lists(world.fake, empty), world.faults
+
+
+@contextmanager
+def _mistral(_home):
+    with mistral_world() as world:
+        account = world.provider.account
+        settings = {"mistral_api_key": account.key, "mistral_base_url": account.base_url}
+        yield settings, Lists(world.fake, world.fake.files.clear), world.faults
+
+
+def _by_http(name):
+    @contextmanager
+    def opened(home):
+        with worlds.opened(name, home) as wire:
+            asked = worlds.settings(name, wire.url, home)
+            yield {field: getattr(asked, field) for field in asked.model_fields_set}, wire.server, wire.faults
+
+    return opened
+
+
+OPENED = {name: _by_http(name) for name in worlds.SPECS} | {"bedrock": _bedrock, "mistral": _mistral}
+BASE_MODELS = {name: spec.base_model for name, spec in worlds.SPECS.items()} | {
+    "bedrock": "amazon.nova-micro-v1:0:128k",
+    "mistral": "ministral-8b-latest",
 }
+WATCHED = (
+    "openai",
+    "custom",
+)  # to the end of the job: from there on all providers are watched by the same code
 
 
 @sqlite
-@pytest.mark.parametrize("name", sorted(REAL))
-def test_killed_at_a_real_provider_and_run_again_it_is_one_job_and_the_same_end(prepared, name):
-    make, base_model, setting, path = REAL[name]
+@pytest.mark.parametrize("name", sorted(OPENED))
+def test_killed_at_a_real_provider_and_run_again_it_is_one_job_and_the_same_end(prepared, name, monkeypatch):
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "of-the-test")
     home, dataset_id = prepared
-    with serving(make()) as (url, service, faults):
-        stage = Stage(
-            home,
-            home / "store.db",
-            dataset_id,
-            TrainingPlan(provider=name, base_model=base_model),
-            {setting: url + path, "openai_api_key": "sk-test"},
-            url,
-            service,
-            faults,
-        )
-        points, effects = stage.kill_points()
+    with OPENED[name](home.parent) as (told, service, faults):
+        plan = TrainingPlan(provider=name, base_model=BASE_MODELS[name])
+        settings = {field: value for field, value in told.items() if field != "home"}
+        stage = Stage(home, home / "store.db", dataset_id, plan, settings, "", service, faults)
+        points, effects = stage.kill_points(until_it_is_there=name not in WATCHED)
         undisturbed = _but_for_looks(stage)
 
         for point in points:
@@ -282,7 +341,7 @@ def test_killed_at_a_real_provider_and_run_again_it_is_one_job_and_the_same_end(
             assert not stage.run()
             assert stage.creates == 1, f"killed after {point} of {effects} effects"
             assert _but_for_looks(stage) == undisturbed, f"killed after {point} of {effects} effects"
-        assert len(points) > 20
+        assert len(points) > (20 if name in WATCHED else 10)
 
 
 def _but_for_looks(stage):

@@ -80,3 +80,4 @@ class ServerJobs:
     def clear(self) -> None:
         self.by_id.clear()
         self.created = 0
+        self._numbers = itertools.count(1)
