@@ -28,10 +28,14 @@ TRAINING = ("faults/test_killed_demo.py", "contracts/test_providers.py", "unit/t
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With several processes, all that trains goes to one of them, and everything else by file."""
+    """With several processes, all that trains goes to one of them, and everything else by file. The longest begin."""
+    root = Path(__file__).parent
+    paths = {item.path: item.path.relative_to(root).as_posix() for item in items}
+    has_slow = {item.path for item in items if item.get_closest_marker("slow")}
     for item in items:
-        path = item.path.relative_to(Path(__file__).parent).as_posix()
-        item.add_marker(pytest.mark.xdist_group("training" if path.startswith(TRAINING) else path))
+        trains = paths[item.path].startswith(TRAINING)
+        item.add_marker(pytest.mark.xdist_group("training" if trains else paths[item.path]))
+    items.sort(key=lambda item: (not paths[item.path].startswith(TRAINING), item.path not in has_slow))
 
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
