@@ -31,6 +31,11 @@ def dataset_rejected(dataset_id: str, sha256: str) -> str:
     return f"{dataset_rejected_folder(dataset_id)}{sha256[:16]}.parquet"
 
 
+def dataset_topics(dataset_id: str, sha256: str) -> str:
+    """Of the settings that they were learned with. They go with the dataset: they are words of it."""
+    return f"datasets/{dataset_id}/topics/{sha256[:16]}.npz"
+
+
 def evaluation_set(label: str) -> str:
     return f"evaluation-sets/{label}.npz"
 

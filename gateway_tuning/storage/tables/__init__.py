@@ -3,6 +3,7 @@
 from gateway_tuning.storage.tables.access import api_keys, approvals, audit_entries, runs
 from gateway_tuning.storage.tables.columns import UtcDateTime, metadata
 from gateway_tuning.storage.tables.costs import budgets, cost_reservations
+from gateway_tuning.storage.tables.evaluation import judgements, predictions
 from gateway_tuning.storage.tables.intake import (
     enrichments,
     feedback,
@@ -64,11 +65,13 @@ __all__ = [
     "feedback",
     "feedback_batches",
     "idempotency_keys",
+    "judgements",
     "leases",
     "metadata",
     "model_versions",
     "models",
     "outcomes",
+    "predictions",
     "quarantine",
     "rating_tokens",
     "runs",

@@ -155,6 +155,10 @@ drift_reports = sa.Table(
     column("dataset_id", sa.String(40)),
     column("reference_id", sa.Text),
     column("result", sa.JSON),
+    column("model", sa.String(100), nullable=True),
+    column("kind", sa.String(20), nullable=True),  # dataset, live
+    column("check_number", sa.Integer, nullable=True),  # of this model: repeated checks share their alpha
+    column("alpha", sa.Float, nullable=True),
     column("created_at", UtcDateTime),
 )
 

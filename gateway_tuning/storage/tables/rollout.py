@@ -95,8 +95,12 @@ outcomes = sa.Table(
     column("error", sa.Text, nullable=True),
     column("prompt_tokens", sa.Integer, nullable=True),
     column("completion_tokens", sa.Integer, nullable=True),
+    column("prompt_chars", sa.Integer, nullable=True),
+    column("answer_chars", sa.Integer, nullable=True),
+    column("refused", sa.Boolean, nullable=True),
     column("rating", sa.Float, nullable=True),  # -1 to 1
     column("simulated", sa.Boolean, default=False),
+    sa.Index("ix_outcomes_version_at", "version_id", "at"),  # a look at what a version was asked lately
 )
 
 leases = sa.Table(
