@@ -21,7 +21,11 @@ _SHORTEST_MS = 0.001  # a logarithm needs a latency above zero
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request to the gateway. `error` is a short code, None for an answer. `rating` is in [-1, 1]."""
+    """One request to the gateway. `error` is a short code, None for an answer. `rating` is in [-1, 1].
+
+    `prompt_chars` is of what the user asked last, `answer_chars` and `refused` of the answer's first choice; None where
+    there was no text, as in a call of tools. No text is kept.
+    """
 
     answer_id: str
     model: str
@@ -34,6 +38,9 @@ class Outcome:
     error: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_chars: int | None = None
+    answer_chars: int | None = None
+    refused: bool | None = None
     rating: float | None = None
     simulated: bool = False
 
