@@ -1,4 +1,4 @@
-"""Candidate against baseline on prompts that neither was trained on."""
+"""Candidate against stable version on prompts that neither was trained on."""
 
 from prefect import flow
 
@@ -14,12 +14,12 @@ _SETTINGS = EvaluationSettings()
 def evaluate_model(
     candidate: str, baseline: str, dataset_id: str, settings: EvaluationSettings = _SETTINGS
 ) -> StageResult:
-    """Ask two model versions the test split's prompts and compare their answers with the preferred ones.
+    """Ask two model versions the test split's prompts and compare their answers. A killed run is continued by the next.
 
     Args:
         candidate: model version id.
-        baseline: model version id.
+        baseline: model version id of the stable version.
         dataset_id: dataset whose test split is asked.
-        settings: how many, how long, how sure.
+        settings: how many, how long, by what, how sure.
     """
     return evaluation.evaluate_model(candidate, baseline, dataset_id, settings)

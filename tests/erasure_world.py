@@ -21,8 +21,12 @@ from gateway_tuning.datasets.catalog import DatasetCatalog
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.drift.store import DriftStore, StoredDriftReport
 from gateway_tuning.erasure.places import Places
-from gateway_tuning.evaluation.evaluate import DATASET_METADATA
+from gateway_tuning.evaluation.judging.store import JudgementStore
+from gateway_tuning.evaluation.judging.verdict import Judgement, Verdict
+from gateway_tuning.evaluation.running.asking import Prediction
+from gateway_tuning.evaluation.running.store import Kept, PredictionStore
 from gateway_tuning.evaluation.store import EvaluationStore, StoredEvaluation
+from gateway_tuning.evaluation.table import DATASET_METADATA
 from gateway_tuning.feedback.quarantine import QuarantineEntry
 from gateway_tuning.feedback.record import FeedbackRecord, Message
 from gateway_tuning.feedback.store import FeedbackStore
@@ -191,6 +195,15 @@ class World:
     def record_evaluation(self, dataset_id, evaluation_id="eval-1"):
         EvaluationStore(self.engine).add(self.evaluate(dataset_id, evaluation_id))
 
+    def leave_an_evaluation_half_done(self, dataset_id):
+        """As a process would that was killed after an answer and a judgement came in."""
+        said = Prediction(f"about {MARKERS[0]}", None, 10.0, 5, 5)
+        store = PredictionStore(self.engine, "eval-2", self.tenant, dataset_id)
+        store.write([Kept("e", "candidate", "assistant@tuned", said)], now=NOW)
+        judgement = Judgement(Verdict.FIRST, f"It names {MARKERS[5]}.", 100, 10)
+        judgements = JudgementStore(self.engine, self.tenant, dataset_id)
+        judgements.add("k" * 64, judgement, model="judge", cost=None, now=NOW)
+
     def check_drift(self, dataset_id):
         self.objects.write(layout.drift_file("drift-1", "evidently.html"), b"<p>lengths</p>")
         DriftStore(self.engine).add(
@@ -286,6 +299,7 @@ def fill(world):
     world.jobs["first"] = world.submit_job(dataset_id)
     world.register(dataset_id, world.jobs["first"])
     world.record_evaluation(dataset_id)
+    world.leave_an_evaluation_half_done(dataset_id)
     world.check_drift(dataset_id)
     world.start_canary()
     world.open_cycle(dataset_id)

@@ -10,7 +10,9 @@ from gateway_tuning.cli import (
     anonymize,
     costs,
     datasets,
+    drift,
     evaluation_sets,
+    evaluations,
     feedback,
     jobs,
     models,
@@ -31,7 +33,9 @@ app = typer.Typer(
 app.add_typer(running.app)
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(drift.app, name="drift")
 app.add_typer(evaluation_sets.app, name="evaluation-sets")
+app.add_typer(evaluations.app, name="evaluations")
 app.add_typer(records.app)
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")

@@ -6,8 +6,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gateway_tuning.datasets.example import ExampleKind
-from gateway_tuning.evaluation.report import TEMPLATES as EVALUATION_TEMPLATES
-from gateway_tuning.evaluation.report import figure, interval_svg, percent, report_css
+from gateway_tuning.evaluation.reporting.figures import figure, percent
+from gateway_tuning.evaluation.reporting.forest import interval_svg
+from gateway_tuning.evaluation.reporting.samples import SampleView, sample_views
+from gateway_tuning.evaluation.reporting.style import TEMPLATES as EVALUATION_TEMPLATES
+from gateway_tuning.evaluation.reporting.style import report_css
+from gateway_tuning.evaluation.result import EvaluationResult
 from gateway_tuning.evaluation.statistics import Difference
 
 _VERDICTS = {
@@ -27,15 +31,16 @@ def verdict(summary: dict[str, Any]) -> str:
     return _VERDICTS[summary["outcome"]][0]
 
 
-def render_html(summary: dict[str, Any], *, title: str, samples: dict[str, Any] | None = None) -> str:
-    """`samples` has the lists `worst` and `most_changed` of an evaluation result."""
+def render_html(summary: dict[str, Any], *, title: str, evaluation: EvaluationResult | None = None) -> str:
+    """The worst and the most changed answers of `evaluation` are shown."""
     environment = Environment(
         loader=FileSystemLoader([Path(__file__).parent / "templates", EVALUATION_TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
     )
-    evaluation = summary["evaluation"]
-    difference = Difference(**evaluation["difference"]) if evaluation else None
+    compared = summary["evaluation"]
+    difference = Difference(**compared["difference"]) if compared and compared["difference"] else None
+    label = compared["labels"].get(compared["primary"], compared["primary"]) if compared else ""
     sentence, tone = _VERDICTS[summary["outcome"]]
     return environment.get_template("cycle.html.j2").render(
         s=summary,
@@ -43,13 +48,21 @@ def render_html(summary: dict[str, Any], *, title: str, samples: dict[str, Any] 
         verdict=sentence,
         tone=tone,
         css=report_css(),
-        plot=interval_svg([("Similarity", difference)]) if difference else "",
+        plot=interval_svg([(label, difference)]) if difference else "",
         kinds=[kind.value for kind in ExampleKind],
-        samples=samples,
+        label=label,
+        samples=None if evaluation is None else _samples(evaluation),
         figure=figure,
         short=_short,
         percent=percent,
     )
+
+
+def _samples(result: EvaluationResult) -> dict[str, list[SampleView]]:
+    return {
+        name: sample_views(chosen, result.cards, result.primary)
+        for name, chosen in (("worst", result.worst), ("most_changed", result.most_changed))
+    }
 
 
 def _short(value: float | None) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 from gateway_tuning.cycles.cycle import Cycle, Stage, StageResult
 from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.splits import SPLITS
+from gateway_tuning.evaluation.result import EvaluationResult, SystemSummary
+from gateway_tuning.evaluation.scored import Role
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.rollout.canary import Canary, Look
-
-_SCORES = ("similarity", "accuracy", "latency_ms_median", "completion_tokens_mean", "errors", "n")
 
 
 def summarize(
@@ -20,6 +20,7 @@ def summarize(
     feedback: StageResult | None = None,
     manifest: Manifest | None = None,
     candidate: ModelVersion | None = None,
+    evaluation: EvaluationResult | None = None,
     canary: Canary | None = None,
     looks: Sequence[Look] = (),
     import_seconds: float | None = None,
@@ -34,7 +35,7 @@ def summarize(
         "feedback": _feedback(feedback),
         "dataset": _dataset(manifest),
         "training": _training(candidate),
-        "evaluation": _evaluation(stages.get("evaluate")),
+        "evaluation": _evaluation(stages.get("evaluate"), evaluation),
         "drift": _drift(stages.get("drift")),
         "gate": _gate(stages.get("gate")),
         "canary": _canary(canary, looks),
@@ -92,16 +93,29 @@ def _training(candidate: ModelVersion | None) -> dict[str, Any] | None:
     }
 
 
-def _evaluation(stage: Stage | None) -> dict[str, Any] | None:
-    if stage is None:
+def _evaluation(stage: Stage | None, result: EvaluationResult | None) -> dict[str, Any] | None:
+    """Figures of both models by metric, and the difference in the primary one."""
+    if stage is None or result is None:
         return None
-    detail = stage.result.detail
+    compared = result.comparison(result.primary)
+    systems = {role.value: result.system(role) for role in (Role.STABLE, Role.CANDIDATE)}
     return {
         "id": stage.result.id,
-        "state": detail["state"],
-        "base": {name: detail["baseline"][name] for name in _SCORES},
-        "candidate": {name: detail["candidate"][name] for name in _SCORES},
-        "difference": detail["similarity"],
+        "state": result.state,
+        "primary": result.primary,
+        "labels": {name: card.label for name, card in result.cards.items()},
+        **{role: None if system is None else _system(system) for role, system in systems.items()},
+        "difference": None if compared is None else asdict(compared.difference),
+    }
+
+
+def _system(system: SystemSummary) -> dict[str, Any]:
+    return {
+        "version": system.version,
+        "asked": system.asked,
+        "failed": system.failed,
+        "means": system.means,
+        "latency_ms_median": system.latency_ms_median,
     }
 
 

@@ -1,4 +1,4 @@
-"""What lies on object storage and on this machine and should not: objects of retired datasets, leftovers of killed runs.
+"""What lies in the stores and on this machine and should not: what is of retired datasets, leftovers of killed runs.
 
 A run that was killed leaves objects that no row names. They are judged by what they hold; where that cannot be
 told, they go: whatever a run still needs, it can make again.
@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from gateway_tuning.datasets.catalog import remove_objects
 from gateway_tuning.erasure.places import Places
 from gateway_tuning.errors import NotFoundError
-from gateway_tuning.evaluation.evaluate import DATASET_METADATA
+from gateway_tuning.evaluation.judging.store import forget_judgements
+from gateway_tuning.evaluation.running.store import forget_predictions
+from gateway_tuning.evaluation.table import DATASET_METADATA
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.database import reading
 from gateway_tuning.storage.object_store import ObjectStore
@@ -27,6 +29,7 @@ from gateway_tuning.training.job import exports_folder
 def remove_leftovers(places: Places) -> None:
     """Safe while others build and evaluate: what they have not catalogued yet they find missing, and make again."""
     retired = retired_datasets(places.engine)
+    _remove_rows(places.engine, retired)
     _remove_dataset_folders(places, retired)
     _remove_evaluation_folders(places, retired)
     for key in places.objects.list_keys(layout.BUILDS):
@@ -38,6 +41,13 @@ def remove_leftovers(places: Places) -> None:
         if copies.exists():
             shutil.rmtree(copies)
     _remove_reports(places, retired)
+
+
+def _remove_rows(engine: sa.Engine, retired: set[str]) -> None:
+    """Who writes any holds the tenant's lock and finds the dataset living: none comes after this."""
+    with engine.begin() as connection:
+        forget_predictions(connection, retired)
+        forget_judgements(connection, retired)
 
 
 def retired_datasets(engine: sa.Engine, tenant: str | None = None) -> set[str]:

@@ -11,7 +11,9 @@ from gateway_tuning.storage.tables import (
     erasures,
     evaluations,
     feedback,
+    judgements,
     outcomes,
+    predictions,
     quarantine,
     rating_tokens,
 )
@@ -24,6 +26,8 @@ _TOUCHED = (
     outcomes,
     dataset_feedback,
     evaluations,
+    predictions,
+    judgements,
     erasures,
 )
 _SNAPSHOTS = sa.text(

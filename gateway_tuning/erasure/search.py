@@ -23,6 +23,8 @@ from gateway_tuning.storage.tables import (
     enrichments,
     evaluations,
     feedback,
+    judgements,
+    predictions,
     quarantine,
     rating_tokens,
 )
@@ -33,6 +35,7 @@ SEARCHED = (
     "tables enrichments and rating_tokens: rows of erased records",
     "table dataset_feedback: lineage of the subject up to the erasure",
     "table evaluations: samples of retired datasets",
+    "tables predictions and judgements: rows of retired datasets",
     "object storage, datasets: every part of every dataset, catalogued or not; nothing beside what manifests name",
     "object storage, evaluations and drift: objects of retired datasets",
 )
@@ -110,6 +113,13 @@ def _rows(engine: sa.Engine, erasure: Erasure, known: _Known) -> list[str]:
             for row in connection.execute(quoting)
             if any(row.result.get(name) for name in ("best", "worst", "most_changed"))
         ]
+        for table in (predictions, judgements):
+            of_retired = (
+                sa.select(sa.func.count()).select_from(table).where(table.c.dataset_id.in_(known.retired))
+            )
+            count = connection.execute(of_retired).scalar_one()
+            if count:
+                found.append(f"table {table.name}: {count} rows of retired datasets")
     return found
 
 

@@ -1,61 +1,136 @@
-"""Candidate against baseline on the same held-out examples."""
+"""Candidate, stable and base model on the same held-out examples: asked, scored, judged, compared."""
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import pyarrow as pa
+from datetime import UTC, datetime
 
 from gateway_tuning.datasets.example import Example, ExampleKind
-from gateway_tuning.evaluation.predict import Prediction, Request, predict_each
-from gateway_tuning.evaluation.result import EvaluationResult, ScoredPair, summarize
-from gateway_tuning.evaluation.scorers import word_set_similarity
-from gateway_tuning.evaluation.settings import EvaluationSettings
+from gateway_tuning.errors import ConfigurationError
+from gateway_tuning.evaluation.facets import FacetOf, facets_of, language_of_prompt
+from gateway_tuning.evaluation.judging import preferences
+from gateway_tuning.evaluation.judging.judge import judge, with_preferences
+from gateway_tuning.evaluation.judging.store import JudgementStore
+from gateway_tuning.evaluation.probes import Probe
+from gateway_tuning.evaluation.result import EvaluationResult, JudgeSummary
+from gateway_tuning.evaluation.running import probing
+from gateway_tuning.evaluation.running.asking import Prediction
+from gateway_tuning.evaluation.running.probing import part_of, probes_of, with_probes
+from gateway_tuning.evaluation.running.run import Question, ask_all
+from gateway_tuning.evaluation.running.scoring import score_all, scorers_of
+from gateway_tuning.evaluation.running.store import PredictionStore
+from gateway_tuning.evaluation.scored import Answer, Role, ScoredExample
+from gateway_tuning.evaluation.scoring.protocol import Scorer
+from gateway_tuning.evaluation.settings import EvaluationSettings, Facet
+from gateway_tuning.evaluation.summary import summarize
 from gateway_tuning.registry.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    role: Role
+    version: str
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where answers and judgements are kept as they come, so that a killed evaluation goes on."""
+
+    predictions: PredictionStore
+    judgements: JudgementStore
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     result: EvaluationResult
-    pairs: tuple[ScoredPair, ...]
+    examples: tuple[ScoredExample, ...]
 
 
 def evaluate(
-    examples: Sequence[Example], candidate: Endpoint, baseline: Endpoint, settings: EvaluationSettings
+    examples: Sequence[Example],
+    systems: Sequence[System],
+    settings: EvaluationSettings,
+    *,
+    scorers: Sequence[Scorer] | None = None,
+    stores: Stores | None = None,
+    told: Mapping[Facet, FacetOf] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Evaluation:
     """`evaluate_async` for code without an event loop."""
-    return asyncio.run(evaluate_async(examples, candidate, baseline, settings))
+    return asyncio.run(
+        evaluate_async(
+            examples, systems, settings, scorers=scorers, stores=stores, told=told, remarks=remarks
+        )
+    )
 
 
 async def evaluate_async(
-    examples: Sequence[Example], candidate: Endpoint, baseline: Endpoint, settings: EvaluationSettings
+    examples: Sequence[Example],
+    systems: Sequence[System],
+    settings: EvaluationSettings,
+    *,
+    scorers: Sequence[Scorer] | None = None,
+    stores: Stores | None = None,
+    told: Mapping[Facet, FacetOf] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Evaluation:
-    """Ask both systems the demonstrations among `examples` and compare the answers with the preferred ones.
+    """Ask every system the demonstrations among `examples` and compare the answers with the preferred ones.
 
-    The two requests of an example go out one after the other, the order changing from example to example: what
-    slows the machine down slows both. Raises as `predict_each` does.
+    Args:
+        examples: of one dataset's split; the preferences among them are what a judge is held against.
+        systems: candidate and stable, and the base model if it is to be told from both.
+        settings: how many, how long, by what.
+        scorers: those of the settings when left out.
+        stores: without them nothing is kept, and nothing can be judged.
+        told: facets by whoever knows them: topic, segment. The language of prompts is known where it can be told.
+        remarks: of the caller, told with the result's reasons.
+
+    Raises:
+        ConfigurationError: a metric that nobody knows, a judge without a place for what it says, or as `ask_all`.
+        ErasedError: the dataset was retired meanwhile.
     """
+    scorers = scorers_of(settings) if scorers is None else scorers
+    _refuse_unjudgeable(settings, stores)
     chosen = choose(examples, settings)
-    requests = []
-    for number, example in enumerate(chosen):
-        pair = [Request(candidate, example.messages), Request(baseline, example.messages)]
-        requests += pair if number % 2 == 0 else pair[::-1]
-    answers = await predict_each(
-        requests,
-        concurrency=settings.concurrency,
-        timeout_s=settings.timeout_s,
-        max_tokens=settings.max_tokens,
-        seed=settings.seed,
+    probes = await asyncio.to_thread(probes_of, chosen, settings)
+    questions = [*questions_of(chosen, systems), *_probing(probes, systems)]
+    said = await ask_all(questions, settings, stores.predictions if stores else None)
+    answered = [
+        (example, {one.role: _answer(one, said[example.id, one.role.value]) for one in systems})
+        for example in chosen
+    ]
+    scores = await asyncio.to_thread(score_all, answered, scorers)
+    facets = await asyncio.to_thread(_facets, chosen, settings, told)
+    scored = [
+        ScoredExample(example, answers, values, its_facets)
+        for (example, answers), values, its_facets in zip(answered, scores.values, facets, strict=True)
+    ]
+    cards = {scorer.card.name: scorer.card for scorer in scorers}
+    unmeasured = dict(scores.unmeasured)
+    if settings.probes:
+        scored = with_probes(scored, probes, said)
+        cards[probing.METRIC] = probing.CARD
+        if not probes:
+            unmeasured[probing.METRIC] = "no two examples differ enough to make a mistaken claim of"
+    summary: JudgeSummary | None = None
+    if settings.judge is not None and stores is not None and _is_worth_judging(scored, settings):
+        judging = await judge(scored, examples, settings, stores.judgements, now=datetime.now(UTC))
+        scored = with_preferences(scored, judging)
+        cards[preferences.METRIC] = preferences.CARD
+        summary, remarks = judging.summary, (*remarks, *judging.notes)
+    result = await asyncio.to_thread(
+        summarize,
+        scored,
+        cards,
+        settings,
+        versions={one.role: one.version for one in systems},
+        judge=summary,
+        unmeasured=unmeasured,
+        remarks=remarks,
     )
-    pairs = []
-    for number, example in enumerate(chosen):
-        first, second = answers[2 * number : 2 * number + 2]
-        ours, theirs = (first, second) if number % 2 == 0 else (second, first)
-        pairs.append(
-            ScoredPair(example, ours, theirs, _similarity(ours, example), _similarity(theirs, example))
-        )
-    return Evaluation(summarize(pairs, candidate.model, baseline.model, settings), tuple(pairs))
+    return Evaluation(result, tuple(scored))
 
 
 def choose(examples: Sequence[Example], settings: EvaluationSettings) -> list[Example]:
@@ -68,52 +143,63 @@ def choose(examples: Sequence[Example], settings: EvaluationSettings) -> list[Ex
     return sorted(demonstrations, key=rank)[: settings.max_examples]
 
 
-DATASET_METADATA = b"dataset_id"
-PREDICTIONS_SCHEMA = pa.schema(
-    [
-        pa.field("example_id", pa.string(), nullable=False),
-        pa.field("group_id", pa.string(), nullable=False),
-        pa.field("system", pa.string(), nullable=False),
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("preferred", pa.string(), nullable=False),
-        pa.field("answer", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("similarity", pa.float64(), nullable=False),
-        pa.field("latency_ms", pa.float64(), nullable=False),
-        pa.field("prompt_tokens", pa.int64()),
-        pa.field("completion_tokens", pa.int64()),
+def questions_of(examples: Sequence[Example], systems: Sequence[System]) -> list[Question]:
+    """The requests of an example stand together, and who goes first changes from example to example.
+
+    So what slows the machine down slows all systems, and nobody always finds the prompt in a cache.
+    """
+    return [
+        Question(example.id, one.role.value, one.version, one.endpoint, example.messages)
+        for number, example in enumerate(examples)
+        for one in _rotated(systems, number)
     ]
-)
 
 
-def predictions_table(evaluation: Evaluation, dataset_id: str) -> pa.Table:
-    """Two rows a pair, `system` being candidate or baseline. Its metadata names the dataset that was asked."""
-    result = evaluation.result
-    rows = [
-        {
-            "example_id": pair.example.id,
-            "group_id": pair.example.group_id,
-            "system": system,
-            "model": model,
-            "prompt": pair.example.prompt,
-            "preferred": pair.example.answer,
-            "answer": prediction.text,
-            "error": prediction.error,
-            "similarity": similarity,
-            "latency_ms": prediction.latency_ms,
-            "prompt_tokens": prediction.prompt_tokens,
-            "completion_tokens": prediction.completion_tokens,
-        }
-        for pair in evaluation.pairs
-        for system, model, prediction, similarity in (
-            ("candidate", result.candidate.model, pair.candidate, pair.candidate_similarity),
-            ("baseline", result.baseline.model, pair.baseline, pair.baseline_similarity),
+def _probing(probes: Sequence[Probe], systems: Sequence[System]) -> list[Question]:
+    return [
+        Question(probe.example_id, part_of(one.role), one.version, one.endpoint, probe.messages)
+        for number, probe in enumerate(probes)
+        for one in _rotated(systems, number)
+    ]
+
+
+def _rotated(systems: Sequence[System], number: int) -> list[System]:
+    first = number % len(systems)
+    return [*systems[first:], *systems[:first]]
+
+
+def _answer(system: System, said: Prediction) -> Answer:
+    return Answer(
+        role=system.role,
+        version=system.version,
+        text=said.text,
+        error=said.error,
+        latency_ms=said.latency_ms,
+        prompt_tokens=said.prompt_tokens,
+        completion_tokens=said.completion_tokens,
+    )
+
+
+def _facets(
+    examples: Sequence[Example], settings: EvaluationSettings, told: Mapping[Facet, FacetOf] | None
+) -> list[dict[str, str]]:
+    known = dict(told or {})
+    if "language" in settings.slices and "language" not in known:
+        language_of = language_of_prompt()
+        known |= {"language": language_of} if language_of else {}
+    return [facets_of(example, settings.slices, known) for example in examples]
+
+
+def _refuse_unjudgeable(settings: EvaluationSettings, stores: Stores | None) -> None:
+    if settings.judge is not None and stores is None:
+        raise ConfigurationError("What a judge says is kept, for it is paid for: give `stores`, or no judge")
+    if settings.judge is None and settings.primary == preferences.METRIC:
+        raise ConfigurationError(
+            f"The primary metric is {preferences.METRIC}, and there is no judge; set `judge`"
         )
-    ]
-    schema = PREDICTIONS_SCHEMA.with_metadata({DATASET_METADATA: dataset_id})
-    return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _similarity(prediction: Prediction, example: Example) -> float:
-    return 0.0 if prediction.text is None else word_set_similarity(prediction.text, example.answer)
+def _is_worth_judging(scored: Sequence[ScoredExample], settings: EvaluationSettings) -> bool:
+    """Not where the result is invalid anyway: nobody pays for that."""
+    failed = sum(one.answers[Role.STABLE].text is None for one in scored)
+    return bool(scored) and failed <= settings.max_baseline_failures * len(scored)

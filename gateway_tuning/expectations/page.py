@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from gateway_tuning.evaluation.report import report_css
+from gateway_tuning.evaluation.reporting.style import report_css
 from gateway_tuning.expectations.expectation import Outcome
 
 TEMPLATES = Path(__file__).parent / "templates"

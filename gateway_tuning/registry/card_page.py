@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from gateway_tuning.datasets.describing.markdown import cell, pairs
 from gateway_tuning.datasets.describing.page import TEMPLATES as DATASET_TEMPLATES
-from gateway_tuning.evaluation.report import report_css
+from gateway_tuning.evaluation.reporting.style import report_css
 from gateway_tuning.registry.card import ModelCard
 from gateway_tuning.registry.card_sections import Table, lead, sections, warning
 

@@ -9,6 +9,9 @@ from datetime import datetime
 from markupsafe import Markup
 
 from gateway_tuning.datasets.lineage import State
+from gateway_tuning.evaluation.result import SystemSummary, read_result
+from gateway_tuning.evaluation.scored import Role
+from gateway_tuning.evaluation.statistics import Difference
 from gateway_tuning.registry.card import ModelCard
 from gateway_tuning.registry.curves import curves
 from gateway_tuning.training.jobs import TuningJob
@@ -138,16 +141,19 @@ def _evaluation(card: ModelCard) -> Section:
         return Section("Evaluation", ("It was not evaluated: nothing is known of how well it answers.",))
     rows = []
     for one in card.evaluations:
-        result = one.result
-        ours, theirs, difference = result["candidate"], result["baseline"], result["similarity"]
+        result = read_result(one.result)
+        ours, theirs = result.system(Role.CANDIDATE), result.system(Role.STABLE)
+        metric, compared = result.cards.get(result.primary), result.comparison(result.primary)
         rows.append((
-            one.id, result["state"], one.baseline, one.dataset_id, f"{ours['n']:,}",
-            _figure(ours["similarity"]), _figure(theirs["similarity"]), _interval(difference),
+            one.id, result.state, one.baseline, one.dataset_id, _count(ours.asked if ours else None),
+            metric.label if metric else result.primary, _mean(ours, result.primary), _mean(theirs, result.primary),
+            _interval(compared.difference) if compared else _UNKNOWN,
         ))  # fmt: skip
     columns = (
-        "evaluation", "state", "baseline", "dataset", "examples", "similarity", "of the baseline", "difference"
-    )  # fmt: skip
-    told = "Similarity to preferred answers of held-out feedback, 0 to 1; the difference with its interval."
+        *("evaluation", "state", "against", "dataset", "examples"),
+        *("metric that decides", "candidate", "other", "difference"),
+    )
+    told = "On held-out feedback; the difference is candidate minus the other version, with its interval."
     return Section("Evaluation", (told,), tables=(Table(columns, tuple(rows)),))
 
 
@@ -253,12 +259,16 @@ def _took(job: TuningJob) -> str:
     return f"{(job.updated_at - job.started_at).total_seconds() / 60:,.1f} minutes, as seen from here"
 
 
-def _interval(difference: dict[str, float | None]) -> str:
-    if difference["mean"] is None:
+def _mean(system: SystemSummary | None, metric: str) -> str:
+    return _UNKNOWN if system is None else _figure(system.means.get(metric))
+
+
+def _interval(difference: Difference) -> str:
+    if difference.mean is None:
         return _UNKNOWN
-    if difference["low"] is None or difference["high"] is None:
-        return f"{difference['mean']:+.3f} (interval unknown)"
-    return f"{difference['mean']:+.3f} ({difference['low']:+.3f} to {difference['high']:+.3f})"
+    if difference.low is None or difference.high is None:
+        return f"{difference.mean:+.3f} (interval unknown)"
+    return f"{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
 
 
 def _figure(value: float | None) -> str:

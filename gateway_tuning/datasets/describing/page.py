@@ -17,7 +17,7 @@ from gateway_tuning.datasets.describing.markdown import cell, pairs
 from gateway_tuning.datasets.describing.settings import flat, shown
 from gateway_tuning.datasets.lineage import DatasetLineage
 from gateway_tuning.datasets.manifest import Leakage
-from gateway_tuning.evaluation.report import report_css
+from gateway_tuning.evaluation.reporting.style import report_css
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 _UNKNOWN = "unknown"

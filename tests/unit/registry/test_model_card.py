@@ -22,6 +22,7 @@ from gateway_tuning.training.job import Checkpoint, JobStatus, ProviderJob, Tuni
 from gateway_tuning.training.jobs import JobStore
 from tests.unit.datasets.shelf import example
 from tests.unit.datasets.test_card import Page
+from tests.unit.evaluation.earlier import stored
 
 HOSTILE = "</td><script>alert(1)</script> | `x`"
 SHA = "5" * 64
@@ -53,18 +54,18 @@ def tuned(shelf, now):
     return version
 
 
-def evaluate(shelf, version, now, **result):
-    figures = {"n": 40, "similarity": 0.61}
-    result = {
-        "state": "scored",
-        "candidate": figures,
-        "baseline": figures | {"similarity": 0.5},
-        "similarity": {"mean": 0.11, "low": 0.04, "high": 0.18, "level": 0.95, "n": 40},
-    } | result
-    stored = StoredEvaluation(
-        "eval-1", "default", "assistant", version.id, "assistant@0", version.dataset_id, result, now
+def evaluate(shelf, version, now, **changed):
+    evaluation = StoredEvaluation(
+        "eval-1",
+        "default",
+        "assistant",
+        version.id,
+        "assistant@0",
+        version.dataset_id,
+        stored(**changed),
+        now,
     )
-    EvaluationStore(shelf.engine).add(stored)
+    EvaluationStore(shelf.engine).add(evaluation)
 
 
 def pages(shelf, version_id):
@@ -124,13 +125,13 @@ def test_a_cost_that_is_not_known_is_not_free(shelf, tuned, now):
 
 def test_an_evaluation_without_an_interval_is_told_as_such(shelf, tuned, now):
     unknown = {"mean": None, "low": None, "high": None, "level": 0.95, "n": 0}
-    nobody = {"n": 0, "similarity": None}
+    nobody = stored()["candidate"] | {"n": 0, "similarity": None}
     evaluate(shelf, tuned, now, state="no_data", candidate=nobody, baseline=nobody, similarity=unknown)
 
     markdown, _ = pages(shelf, tuned.id)
 
     assert "| eval-1 | no_data | assistant@0 |" in markdown
-    assert "| unknown | unknown | unknown |" in markdown
+    assert "| 0 | Similarity | unknown | unknown | unknown |" in markdown
     assert "None of its evaluations is valid." in markdown
 
 

@@ -1,0 +1,115 @@
+"""Every answer by every scorer. A scorer that breaks leaves its metric unknown, and the others stand."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway_tuning.datasets.example import Example
+from gateway_tuning.evaluation.judging import preferences
+from gateway_tuning.evaluation.measures import MEASURES
+from gateway_tuning.evaluation.scored import Answer, Role
+from gateway_tuning.evaluation.scoring.protocol import Item, Score, Scorer, ScorerCard
+from gateway_tuning.evaluation.settings import EvaluationSettings
+
+BATCH = 256
+_LONGEST_REASON = 300
+
+Answered = tuple[Example, Mapping[Role, Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """`values` of each example by role and metric. `unmeasured` says why a metric has none at all."""
+
+    values: tuple[dict[Role, dict[str, Score]], ...]
+    unmeasured: dict[str, str]
+
+
+def scorers_of(settings: EvaluationSettings) -> list[Scorer]:
+    """Those of the settings or the default ones, and that of the primary metric in any case.
+
+    Raises:
+        ConfigurationError: there is no such scorer.
+    """
+    from gateway_tuning.evaluation.scoring import catalog
+
+    names = list(settings.metrics or catalog.DEFAULT)
+    if settings.primary not in {*names, *MEASURES, preferences.METRIC}:
+        names.append(settings.primary)
+    found = [catalog.scorer(name, settings) for name in names]
+    return list({scorer.card.name: scorer for scorer in found}.values())
+
+
+def score_all(answered: Sequence[Answered], scorers: Sequence[Scorer]) -> Scores:
+    """Equal items are scored once, and no scorer is told from whom they came.
+
+    An answer that did not come has the value that the metric's card gives to failures.
+    """
+    items = [
+        item_of(example, answer.text)
+        for example, answers in answered
+        for answer in answers.values()
+        if answer.text is not None
+    ]
+    distinct = list(dict.fromkeys(items))
+    tables: dict[str, dict[Item, Score]] = {}
+    unmeasured: dict[str, str] = {}
+    for scorer in scorers:
+        name = scorer.card.name
+        try:
+            tables[name] = dict(zip(distinct, _scored(scorer, distinct), strict=True))
+        except Exception as error:  # noqa: BLE001 - scorers are other people's code too
+            unmeasured[name] = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+
+    def scores_of(example: Example, answer: Answer) -> dict[str, Score]:
+        if answer.text is None:
+            return {scorer.card.name: failed(answer.error, scorer.card) for scorer in scorers}
+        item = item_of(example, answer.text)
+        return {
+            name: tables[name][item] if name in tables else Score(None, (unmeasured[name],))
+            for name in (scorer.card.name for scorer in scorers)
+        }
+
+    values = tuple(
+        {role: scores_of(example, answer) for role, answer in answers.items()}
+        for example, answers in answered
+    )
+    return Scores(values, unmeasured)
+
+
+def item_of(example: Example, answer: str) -> Item:
+    """Its context is what the system's prompt and tools said."""
+    context = [turn.content for turn in example.messages if turn.role in {"system", "tool"} and turn.content]
+    return Item(
+        prompt=example.prompt,
+        answer=answer,
+        reference=example.answer,
+        context="\n\n".join(context) or None,
+        messages=example.messages,
+    )
+
+
+def failed(error: str | None, card: ScorerCard) -> Score:
+    return Score(card.failed, (f"no answer came: {error}",))
+
+
+def _scored(scorer: Scorer, items: Sequence[Item]) -> Iterator[Score]:
+    """Raises ValueError where the scorer does not keep to its card."""
+    card = scorer.card
+    for start in range(0, len(items), BATCH):
+        batch = items[start : start + BATCH]
+        scores = scorer.score(batch)
+        if len(scores) != len(batch):
+            raise ValueError(f"it gave {len(scores)} scores for {len(batch)} answers")
+        for score in scores:
+            if not _is_within(score.value, card):
+                raise ValueError(f"its value {score.value} is outside of {card.low} to {card.high}")
+        yield from scores
+
+
+def _is_within(value: float | None, card: ScorerCard) -> bool:
+    if value is None:
+        return True
+    low = -math.inf if card.low is None else card.low
+    high = math.inf if card.high is None else card.high
+    return math.isfinite(value) and low <= value <= high
