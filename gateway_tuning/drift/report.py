@@ -2,14 +2,16 @@
 
 import os
 import warnings
+from typing import Any
 
-from gateway_tuning.drift.check import DriftReport, Window
+from gateway_tuning.drift.result import Classifier, DriftReport
+from gateway_tuning.drift.window import Window
 from gateway_tuning.errors import missing_extra
 
-_STATES = {
+STATES = {
     "drift": "The data has drifted.",
     "no_drift": "No drift.",
-    "inconclusive": "Too little data to tell.",
+    "inconclusive": "Cannot be told.",
     "error": "The check failed.",
     "not_applicable": "Nothing to compare with.",
 }
@@ -19,22 +21,34 @@ def render_markdown(report: DriftReport) -> str:
     lines = [
         f"## Drift: {report.current} against {report.reference or 'no reference'}",
         "",
-        f"**{_STATES[report.state]}**",
+        f"**{STATES[report.state]}**",
         "",
     ]
     lines += [f"- {reason}" for reason in report.reasons]
     if report.metrics:
-        lines += ["", "| feature | PSI | by chance | p | drifted |", "|---|---:|---:|---:|---|"]
+        lines += ["", "| feature | PSI | by chance | p | rows | drifted |", "|---|---:|---:|---:|---:|---|"]
         lines += [
             f"| {metric.name.replace('_', ' ')} | {metric.psi:.3f} | {metric.psi_expected:.3f} | {metric.p_value:.2g} "
-            f"| {'yes' if metric.drifted else 'no'} |"
+            f"| {metric.n_reference} and {metric.n_current} | {'yes' if metric.drifted else 'no'} |"
             for metric in report.metrics
         ]
-        first = report.metrics[0]
-        rows = f"{first.n_reference} and {first.n_current} rows"
+        threshold = report.metrics[0].threshold
+        lines += ["", f"Drift is significant and has a PSI of {threshold:g} or more beyond chance."]
+    if report.classifier is not None:
+        lines += ["", *_classifier(report.classifier)]
+    if report.topics:
+        lines += ["", "| topic | reference | current |", "|---|---:|---:|"]
+        lines += [
+            f"| {topic.label} | {topic.reference:.1%} | {topic.current:.1%} |"
+            for topic in sorted(report.topics, key=lambda topic: topic.reference - topic.current)
+        ]
+    if report.unmeasured:
+        lines += ["", "Not measured:", ""]
+        lines += [f"- {one.name.replace('_', ' ')}: {one.reason}" for one in report.unmeasured]
+    if report.alpha is not None and report.check_number is not None:
         lines += [
             "",
-            f"{rows}. Drift is significant and has a PSI of {first.threshold:g} or more beyond chance.",
+            f"Check number {report.check_number} against this reference, at alpha {report.alpha:.2g}.",
         ]
     if report.data_quality:
         lines += ["", "Data quality:", ""]
@@ -42,8 +56,22 @@ def render_markdown(report: DriftReport) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _classifier(found: Classifier) -> list[str]:
+    verdict = "drifted" if found.drifted else "no drift"
+    told = (
+        f"Prompts as a whole: {verdict}. Told apart with AUC {found.auc:.2f} for users not seen before; about "
+        f"{found.share:.0%} of the rows are of another kind (p = {found.p_value:.2g})."
+    )
+    lines = [told]
+    if found.words_current:
+        lines.append(f"More users say now: {', '.join(found.words_current)}.")
+    if found.words_reference:
+        lines.append(f"Fewer users say now: {', '.join(found.words_reference)}.")
+    return lines
+
+
 def evidently_html(reference: Window, current: Window) -> str:
-    """Evidently's drift preset on lengths and feedback types, as a page; its verdicts decide nothing here.
+    """Evidently's drift preset on lengths, feedback types and further columns, as a page; its verdicts decide nothing here.
 
     Text columns are left out: they take many seconds, and rows of one user would look like drift.
 
@@ -52,7 +80,7 @@ def evidently_html(reference: Window, current: Window) -> str:
         ValueError: a window has no rows.
     """
     for window in (reference, current):
-        if not window.prompts:
+        if not window.rows:
             raise ValueError(f"{window.label} has no rows; evidently cannot report on it")
     os.environ.setdefault("DO_NOT_TRACK", "1")  # read by evidently when it is imported
     try:
@@ -62,22 +90,27 @@ def evidently_html(reference: Window, current: Window) -> str:
         raise missing_extra("evidently", "reports") from None
     import pandas as pd
 
+    columns = [_columns(window) for window in (reference, current)]
     definition = DataDefinition(
-        numerical_columns=["prompt_length", "answer_length"], categorical_columns=["feedback_type"]
+        numerical_columns=list(columns[0][0]), categorical_columns=list(columns[0][1])
     )
-
-    def dataset(window: Window) -> Dataset:
-        frame = pd.DataFrame(
-            {
-                "prompt_length": [len(prompt) for prompt in window.prompts],
-                "answer_length": [len(answer) for answer in window.answers],
-                "feedback_type": list(window.feedback_types),
-            }
-        )
-        return Dataset.from_pandas(frame, data_definition=definition)
-
+    before, after = (
+        Dataset.from_pandas(pd.DataFrame(numbers | categories), data_definition=definition)
+        for numbers, categories in columns
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numpy, on constant columns and single rows
-        snapshot = Report([DataDriftPreset()]).run(dataset(current), dataset(reference))
+        snapshot = Report([DataDriftPreset()]).run(after, before)
         page: str = snapshot.get_html_str(as_iframe=False)
     return page
+
+
+def _columns(window: Window) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Numbers and categories by name."""
+    texts = {"prompt_length": window.prompts, "answer_length": window.answers}
+    numbers = {name: [len(text) for text in column] for name, column in texts.items() if column is not None}
+    categories = {} if window.feedback_types is None else {"feedback_type": list(window.feedback_types)}
+    return (
+        numbers | {name: list(column) for name, column in window.numbers.items()},
+        categories | {name: list(column) for name, column in window.categories.items()},
+    )

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway_tuning.feedback import rating_token
+from gateway_tuning.gateway.answers import Said, said_in
 from gateway_tuning.gateway.replies import error_reply, json_reply
 from gateway_tuning.gateway.requests import ChatRequest, read_chat_request
 from gateway_tuning.gateway.routing import Route, Router
@@ -38,16 +39,17 @@ class RatingSigner:
 class Attempt:
     """A request under way. Exactly one outcome comes of it: the first `finish` counts."""
 
-    def __init__(self, answer_id: str, route: Route, writer: OutcomeWriter, *, simulated: bool) -> None:
+    def __init__(self, answer_id: str, route: Route, writer: OutcomeWriter, chat: ChatRequest) -> None:
         self.route = route
         self.headers = {ANSWER_HEADER: answer_id, VERSION_HEADER: route.version_id}
         self._answer_id = answer_id
         self._writer = writer
-        self._simulated = simulated
+        self._simulated = chat.simulated
+        self._prompt_chars = chat.prompt_chars
         self._started = time.perf_counter()
         self._finished = False
 
-    def finish(self, error: str | None = None, usage: Any = None) -> None:
+    def finish(self, error: str | None = None, usage: Any = None, said: Said | None = None) -> None:
         if self._finished:
             return
         self._finished = True
@@ -65,6 +67,9 @@ class Attempt:
                 error=error,
                 prompt_tokens=prompt_tokens,
                 completion_tokens=completion_tokens,
+                prompt_chars=self._prompt_chars,
+                answer_chars=None if said is None else said.chars,
+                refused=None if said is None else said.refused,
                 simulated=self._simulated,
             )
         )
@@ -88,7 +93,7 @@ class Proxy:
         chat = await read_chat_request(request)
         answer_id = uuid.uuid4().hex
         route = self._router.route(chat.model, chat.user, answer_id=answer_id)
-        attempt = Attempt(answer_id, route, self._writer, simulated=chat.simulated)
+        attempt = Attempt(answer_id, route, self._writer, chat)
         if self._signing is not None:
             attempt.headers[TOKEN_HEADER] = self._signing.token(answer_id, chat.user_id, datetime.now(UTC))
         try:
@@ -104,7 +109,7 @@ class Proxy:
         response = await post_chat(self._session, attempt.route.endpoint, chat.body)
         if not chat.stream:
             answer = await read_answer(response)
-            attempt.finish(usage=answer.get("usage"))
+            attempt.finish(usage=answer.get("usage"), said=said_in(answer))
             return json_reply({**answer, "model": chat.model}, headers=attempt.headers)
         if response.content_type != "text/event-stream":
             response.close()

@@ -23,12 +23,30 @@ class ChatRequest:
     simulated: bool
 
     @property
+    def prompt_chars(self) -> int | None:
+        """Length of what the user asked last; None where no user's turn has text."""
+        for message in reversed(self.body["messages"]):
+            if isinstance(message, dict) and message.get("role") == "user":
+                return text_length(message.get("content"))
+        return None
+
+    @property
     def user_id(self) -> str | None:
         """The name that the application sent, as its feedback will say it; None where a session is all there is."""
         prefix = assignment.named("")
         if self.user is None or not self.user.startswith(prefix):
             return None
         return self.user.removeprefix(prefix)
+
+
+def text_length(content: Any) -> int | None:
+    """Characters of a message's content, whose parts may be images too; None where it has no text."""
+    if isinstance(content, str):
+        return len(content)
+    if not isinstance(content, list):
+        return None
+    texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return sum(map(len, texts)) if texts else None
 
 
 async def read_chat_request(request: Request) -> ChatRequest:

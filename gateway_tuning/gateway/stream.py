@@ -9,6 +9,7 @@ import aiohttp
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway_tuning.gateway.answers import AnswerText, Said
 from gateway_tuning.gateway.replies import error_body
 from gateway_tuning.gateway.upstream import UpstreamError, failures_named
 
@@ -18,7 +19,7 @@ _LONGEST_LINE = 1 << 20  # bytes
 class Finish(Protocol):
     """Records the outcome of an answer; the first call counts."""
 
-    def __call__(self, error: str | None = None, usage: Any = None) -> None: ...
+    def __call__(self, error: str | None = None, usage: Any = None, said: Said | None = None) -> None: ...
 
 
 class EventRewriter:
@@ -29,6 +30,7 @@ class EventRewriter:
         self.complete = False
         self.error: str | None = None
         self.usage: Any = None
+        self.text = AnswerText()
         self._model = model
         self._rest = b""
 
@@ -64,6 +66,7 @@ class EventRewriter:
         choices = event.get("choices")
         if isinstance(choices, list):
             self.complete |= any(isinstance(one, dict) and bool(one.get("finish_reason")) for one in choices)
+            self.text.add_deltas(choices)
 
 
 class RelayedStream(Response):
@@ -120,7 +123,8 @@ class RelayedStream(Response):
     def _end(self) -> bytes:
         if not self._events.complete and self._events.error is None:
             raise UpstreamError(502, "cut_off", "The model's answer broke off")
-        self._finish(self._events.error, self._events.usage)
+        said = None if self._events.error else self._events.text.said()
+        self._finish(self._events.error, self._events.usage, said)
         return b"\n" if self._events.done else b"data: [DONE]\n\n"
 
 
