@@ -40,6 +40,7 @@ def _deployment(entry: Mapping[str, Any]) -> RunnerDeployment:
         name=entry["name"],
         description=entry.get("description"),
         tags=entry.get("tags"),
+        parameters=entry.get("parameters"),
         schedules=[_schedule(schedule) for schedule in entry.get("schedules", [])],
         concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
         triggers=[DeploymentEventTrigger(**trigger) for trigger in entry.get("triggers", [])],

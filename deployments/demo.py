@@ -138,7 +138,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if training := summary["training"]:
         found.append(("candidate", training["version"]))
     if evaluation := summary["evaluation"]:
-        found.append(("similarity", _similarity(evaluation)))
+        found.append((evaluation["primary"].replace("_", " "), _compared(evaluation)))
     if drift := summary["drift"]:
         found.append(("drift", f"{drift['state'].replace('_', ' ')} against {drift['reference']}"))
     if gate := summary["gate"]:
@@ -153,12 +153,15 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [*found, ("outcome", verdict(summary))]
 
 
-def _similarity(evaluation: dict[str, Any]) -> str:
-    base, candidate = evaluation["base"]["similarity"], evaluation["candidate"]["similarity"]
+def _compared(evaluation: dict[str, Any]) -> str:
+    """The primary metric of both models."""
+    stable, candidate = (
+        evaluation[role]["means"].get(evaluation["primary"]) for role in ("stable", "candidate")
+    )
     difference = evaluation["difference"]
-    if base is None or candidate is None:
+    if stable is None or candidate is None or difference is None or difference["mean"] is None:
         return "not measured"
-    text = f"base {base:.3f}, candidate {candidate:.3f}"
+    text = f"stable {stable:.3f}, candidate {candidate:.3f}"
     if difference["low"] is None:
         return f"{text}, no interval"
     return f"{text}, difference {difference['mean']:+.3f} ({difference['low']:+.3f} to {difference['high']:+.3f})"

@@ -2,12 +2,12 @@
 
 from prefect import flow
 
-from tasks import runs, threshold
+from tasks import approvals, runs, threshold
 
 
 @flow(name="check-threshold")
 def check_threshold(grace_seconds: float = 120.0) -> dict[str, list[str]]:
-    """Announce crossings that were not, and start cycles and runs that nobody has started.
+    """Announce crossings that were not, start cycles and runs that nobody has started, see to forms of approvals.
 
     Args:
         grace_seconds: how long an event or a start may take before it counts as lost.
@@ -16,4 +16,5 @@ def check_threshold(grace_seconds: float = 120.0) -> dict[str, list[str]]:
         "announced": threshold.announce_crossings(),
         "cycles": threshold.start_missed_cycles(grace_seconds),
         "runs": list(runs.start_waiting_runs(grace_seconds)),
+        **approvals.see_to_forms(),
     }

@@ -11,7 +11,15 @@ from flows.train_model import train_model
 from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, CycleStatus
 from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.rollout.gate import GateOutcome
-from tasks.cycles import ask_approval, enter_canary, finish_cycle, hold, open_cycle, read_cycle
+from tasks.cycles import (
+    approval_is_needed,
+    ask_approval,
+    enter_canary,
+    finish_cycle,
+    hold,
+    open_cycle,
+    read_cycle,
+)
 from tasks.datasets import missing_examples
 from tasks.runs import NOTED
 
@@ -47,7 +55,8 @@ def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:
         gate = run("gate", decide_gate, evaluation.id, drift.id, plan.gate)
         if gate.id != GateOutcome.PASS:
             return finish_cycle(cycle.id, CycleOutcome.REJECTED, gate.detail["reasons"])
-        if plan.gate.requires_approval and not ask_approval(cycle.id, candidate.id, gate.detail["reasons"]):
+        asks = approval_is_needed(plan, drift)
+        if asks and not ask_approval(cycle.id, candidate.id, gate.detail["reasons"]):
             return read_cycle(cycle.id)  # the approval starts this flow again, which goes on from here
 
         canary = f"canary-{cycle.id}"

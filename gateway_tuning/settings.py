@@ -205,6 +205,9 @@ class Settings(BaseSettings):
     require_canary_approval: bool = Field(
         True, description="An administrator approves a candidate before users meet it"
     )
+    approval_forms: bool = Field(
+        True, description="Approvals can be answered in Prefect's UI too, which does not know who answers"
+    )
 
     @property
     def resolved_database_url(self) -> str:

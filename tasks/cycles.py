@@ -15,6 +15,7 @@ from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.registry.model_version import STABLE, ModelVersion, base_version_id
 from gateway_tuning.runs.run import run_of_tags
 from gateway_tuning.storage import leases
+from tasks.approvals import open_forms
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.cycle")
@@ -97,14 +98,26 @@ def finish_cycle(cycle_id: str, outcome: CycleOutcome, reasons: tuple[str, ...])
     return cycle
 
 
+def approval_is_needed(plan: CyclePlan, drift: StageResult) -> bool:
+    """After a pass of the gate: always, or where the policy asks a person about drift and there is some."""
+    if plan.gate.requires_approval:
+        return True
+    asks = plan.gate.on_drift == "ask" and drift.detail["state"] == "drift"
+    return asks and bool(drift.detail.get("against_stable", True))
+
+
 @task(name="ask approval")
 def ask_approval(cycle_id: str, candidate: str, reasons: list[str]) -> bool:
-    """True once an administrator approved; until then the cycle awaits it, and no process does."""
+    """True once an administrator approved; until then the cycle awaits it, and no process does.
+
+    It is asked for once: over the API, and as a form in Prefect's UI.
+    """
     approved = runtime().approvals.await_for_cycle(
         cycle_id, candidate=candidate, reasons=tuple(reasons), now=now()
     )
     if not approved:
         logger.info("cycle %s awaits the approval of %s", cycle_id, candidate)
+        open_forms(runtime().cycles.get(cycle_id).tenant)
     return approved
 
 

@@ -17,7 +17,7 @@ from gateway_tuning.datasets.example import Example, ExampleKind
 from gateway_tuning.datasets.published import read_split
 from gateway_tuning.datasets.splits import TEST
 from gateway_tuning.errors import ServingError
-from gateway_tuning.evaluation.scorers import word_set_similarity
+from gateway_tuning.evaluation.scoring.words.similarity import word_set_similarity
 from gateway_tuning.serving import open_endpoints
 from gateway_tuning.simulation import Visit, simulate_users
 from tasks.runtime import now, runtime

@@ -8,8 +8,10 @@ from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import CycleOutcome, StageResult
 from gateway_tuning.drift.store import StoredDriftReport
+from gateway_tuning.evaluation.result import read_result
 from gateway_tuning.rollout.canary import Canary, Look
-from gateway_tuning.rollout.gate import Evidence, GatePolicy, decide
+from gateway_tuning.rollout.evidence import evidence_of
+from gateway_tuning.rollout.gate import GatePolicy, decide
 from gateway_tuning.rollout.policy import CanaryPolicy
 from tasks.runtime import now, runtime
 
@@ -27,9 +29,9 @@ _CYCLE_OUTCOMES = {
 def decide_gate(evaluation_id: str, drift_id: str, policy: GatePolicy) -> StageResult:
     """Pass, fail, inconclusive or error, with every reason."""
     rt = runtime()
-    evaluation, drift = rt.evaluations.get(evaluation_id).result, rt.drift.get(drift_id)
-    decision = decide(_evidence(evaluation, drift), policy)
-    reasons = [*decision.reasons, *evaluation["reasons"]]
+    evaluation = read_result(rt.evaluations.get(evaluation_id).result)
+    decision = decide(evidence_of(evaluation, *_drift_finding(rt.drift.get(drift_id))), policy)
+    reasons = [*decision.reasons, *evaluation.reasons]
     lines = [f"# Gate: {decision.outcome}", *(f"- {reason}" for reason in reasons)]
     create_markdown_artifact("\n".join(lines), key="gate", description=str(decision.outcome))
     return StageResult(id=decision.outcome.value, detail={"reasons": reasons})
@@ -75,21 +77,6 @@ def running_canaries() -> list[str]:
     """Canaries to look at: those that run, and those that ended while their cycle has not heard of it."""
     rt = runtime()
     return [canary.id for canary in rt.canaries.running()] + rt.cycles.waiting_for_ended_canaries()
-
-
-def _evidence(evaluation: dict[str, Any], drift: StoredDriftReport) -> Evidence:
-    scored = evaluation["state"] == "scored"
-    similarity = evaluation["similarity"]
-    state, reasons = _drift_finding(drift)
-    return Evidence(
-        examples=evaluation["candidate"]["n"],
-        failed_answers=evaluation["candidate"]["errors"],
-        difference=similarity["mean"] if scored else None,
-        low=similarity["low"] if scored else None,
-        high=similarity["high"] if scored else None,
-        drift_state=state,
-        drift_reasons=reasons,
-    )
 
 
 def _drift_finding(drift: StoredDriftReport) -> tuple[str, tuple[str, ...]]:

@@ -12,13 +12,30 @@ from gateway_tuning.api.pagination import Page, Paging
 from gateway_tuning.api.problems import responses
 from gateway_tuning.api.security import Caller, allow, api_router
 from gateway_tuning.api.services import CallServices
+from gateway_tuning.evaluation.result import (
+    Comparison,
+    JudgeSummary,
+    Sample,
+    SliceComparison,
+    SystemSummary,
+    read_result,
+)
+from gateway_tuning.evaluation.scoring.protocol import ScorerCard
 from gateway_tuning.storage.paging import newest_first, owned_row
 from gateway_tuning.storage.tables import drift_reports, evaluations
 
 router: APIRouter = api_router("reports")
 
 _VIEW = [allow(Permission.VIEW)]
-_SAMPLES = ("best", "worst", "most_changed")
+_SYSTEM: dict[str, Any] = {
+    "asked": 120,
+    "failed": 0,
+    "latency_ms_mean": 212.0,
+    "latency_ms_median": 190.0,
+    "latency_ms_p95": 410.0,
+    "prompt_tokens_mean": 61.0,
+    "completion_tokens_mean": 48.5,
+}
 _EVALUATION: dict[str, Any] = {
     "id": "eval-0a1b2c3d4e5f6071",
     "model": "assistant",
@@ -27,14 +44,52 @@ _EVALUATION: dict[str, Any] = {
     "dataset_id": "ds-0a1b2c3d4e5f6071",
     "state": "scored",
     "reasons": [],
-    "candidate_scores": {"n": 120, "errors": 0, "similarity": 0.52, "accuracy": 0.31},
-    "baseline_scores": {"n": 120, "errors": 1, "similarity": 0.44, "accuracy": 0.22},
-    "similarity": {"mean": 0.081, "low": 0.052, "high": 0.11, "level": 0.95, "n": 120},
-    "accuracy": {"mean": 0.09, "low": 0.01, "high": 0.17, "level": 0.95, "n": 120},
+    "primary": "similarity",
+    "systems": [
+        _SYSTEM | {"role": "candidate", "version": "assistant@4f2e9d1fbd8a", "means": {"similarity": 0.52}},
+        _SYSTEM | {"role": "stable", "version": "assistant@base", "failed": 1, "means": {"similarity": 0.44}},
+    ],
+    "comparisons": [
+        {
+            "metric": "similarity",
+            "against": "stable",
+            "difference": {"mean": 0.081, "low": 0.052, "high": 0.11, "level": 0.95, "n": 120},
+            "missing": 0,
+            "p_value": 0.0001,
+            "p_adjusted": 0.0008,
+            "test": "paired permutation",
+            "detectable": 0.041,
+        }
+    ],
     "created_at": "2026-11-01T10:20:00Z",
+}
+_DETAILS: dict[str, Any] = {
+    "cards": {
+        "similarity": {
+            "name": "similarity",
+            "label": "Similarity",
+            "formula": "|A and B| / |A or B| of the two sets of words",
+            "source": "Jaccard index",
+            "low": 0.0,
+            "high": 1.0,
+            "higher_is_better": True,
+            "failed": 0.0,
+            "needs_reference": True,
+        }
+    },
+    "slices": [],
+    "judge": None,
+    "settings": {"level": 0.95},
+    "best": [],
+    "worst": [],
+    "most_changed": [],
 }
 _DRIFT: dict[str, Any] = {
     "id": "drift-0a1b2c3d4e5f6071",
+    "model": "assistant",
+    "kind": "dataset",
+    "check_number": 1,
+    "alpha": 0.03,
     "dataset_id": "ds-0a1b2c3d4e5f6071",
     "reference_id": "ds-ffeeddccbbaa9988",
     "state": "no_drift",
@@ -57,30 +112,6 @@ _DRIFT: dict[str, Any] = {
 }
 
 
-class ScoresView(BaseModel):
-    """Unknown figures are null. A failed answer counts as 0 in similarity and accuracy."""
-
-    n: int
-    errors: int
-    similarity: float | None
-    accuracy: float | None
-    latency_ms_mean: float | None = None
-    latency_ms_median: float | None = None
-    latency_ms_p95: float | None = None
-    prompt_tokens_mean: float | None = None
-    completion_tokens_mean: float | None = None
-
-
-class DifferenceView(BaseModel):
-    """Candidate minus baseline, with the interval at this level."""
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    level: float
-    n: int
-
-
 class EvaluationView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_EVALUATION]})
 
@@ -91,35 +122,22 @@ class EvaluationView(BaseModel):
     dataset_id: str
     state: Literal["scored", "no_data", "invalid"] = Field(description="Only scored may lead to a promotion")
     reasons: list[str]
-    candidate_scores: ScoresView
-    baseline_scores: ScoresView
-    similarity: DifferenceView
-    accuracy: DifferenceView
+    primary: str = Field(description="The metric that the gate decides on")
+    systems: list[SystemSummary]
+    comparisons: list[Comparison]
     created_at: datetime
 
 
-class SampleView(BaseModel):
-    """Anonymized when its dataset was built."""
-
-    example_id: str
-    prompt: str
-    preferred: str
-    candidate_answer: str | None
-    baseline_answer: str | None
-    candidate_error: str | None
-    baseline_error: str | None
-    candidate_similarity: float
-    baseline_similarity: float
-
-
 class EvaluationWithSamples(EvaluationView):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [_EVALUATION | {"best": [], "worst": [], "most_changed": []}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_EVALUATION | _DETAILS]})
 
-    best: list[SampleView]
-    worst: list[SampleView]
-    most_changed: list[SampleView]
+    cards: dict[str, ScorerCard] = Field(description="What the metrics are, by name")
+    slices: list[SliceComparison]
+    judge: JudgeSummary | None
+    settings: dict[str, Any]
+    best: list[Sample] = Field(description="Anonymized when its dataset was built, as the other samples")
+    worst: list[Sample]
+    most_changed: list[Sample]
 
 
 class DriftMetricView(BaseModel):
@@ -143,8 +161,16 @@ class DriftReportView(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_DRIFT]})
 
     id: str
-    dataset_id: str
-    reference_id: str
+    model: str | None = Field(description="Null on checks of earlier versions")
+    kind: Literal["dataset", "live"] = Field(
+        description="dataset: a new one against that of the stable version; live: what users ask now"
+    )
+    check_number: int | None = Field(
+        description="Of those against one reference, which share a false alarm rate; null when nothing was decided"
+    )
+    alpha: float | None = Field(description="What this check could spend of that rate")
+    dataset_id: str = Field(description="Of a live check: what the version was trained on, empty if nothing")
+    reference_id: str = Field(description="A dataset; of a live check the stable version")
     state: Literal["drift", "no_drift", "inconclusive", "error", "not_applicable"]
     reasons: list[str]
     score: float | None = Field(description="For display; null when nothing was measured")
@@ -169,8 +195,10 @@ def list_evaluations(
 def show_evaluation(caller: Caller, services: CallServices, evaluation_id: str) -> EvaluationWithSamples:
     """With its most telling samples, anonymized."""
     row = owned_row(services.engine, evaluations, evaluation_id, tenant=caller.tenant, what="evaluation")
-    samples = {name: row.result[name] for name in _SAMPLES}
-    return EvaluationWithSamples(**_evaluation(row).model_dump(), **samples)
+    result = read_result(row.result)
+    return EvaluationWithSamples(
+        **_evaluation(row).model_dump(), **{name: getattr(result, name) for name in _DETAILS}
+    )
 
 
 @router.get("/drift-reports", dependencies=_VIEW, summary="List drift reports, newest first")
@@ -192,19 +220,18 @@ def show_drift_report(caller: Caller, services: CallServices, report_id: str) ->
 
 
 def _evaluation(row: "sa.Row[Any]") -> EvaluationView:
-    result = row.result
+    result = read_result(row.result)
     return EvaluationView(
         id=row.id,
         model=row.model,
         candidate=row.candidate,
         baseline=row.baseline,
         dataset_id=row.dataset_id,
-        state=result["state"],
-        reasons=result["reasons"],
-        candidate_scores=ScoresView.model_validate(result["candidate"]),
-        baseline_scores=ScoresView.model_validate(result["baseline"]),
-        similarity=DifferenceView.model_validate(result["similarity"]),
-        accuracy=DifferenceView.model_validate(result["accuracy"]),
+        state=result.state,
+        reasons=list(result.reasons),
+        primary=result.primary,
+        systems=list(result.systems),
+        comparisons=list(result.comparisons),
         created_at=row.created_at,
     )
 
@@ -213,6 +240,10 @@ def _drift(row: "sa.Row[Any]") -> DriftReportView:
     result = row.result
     return DriftReportView(
         id=row.id,
+        model=row.model,
+        kind=row.kind or "dataset",
+        check_number=row.check_number,
+        alpha=row.alpha,
         dataset_id=row.dataset_id,
         reference_id=row.reference_id,
         state=result["state"],

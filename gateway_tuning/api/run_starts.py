@@ -27,6 +27,7 @@ from gateway_tuning.api.runs import RunView, begin, required, view
 from gateway_tuning.api.security import PREFIX, Caller, allow, api_router, audit_event
 from gateway_tuning.api.services import CallServices, Services
 from gateway_tuning.errors import ConfigurationError, ConflictError
+from gateway_tuning.evaluation.result import read_result
 from gateway_tuning.registry.model_version import STABLE
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.runs.approvals import ApprovalStore
@@ -250,11 +251,10 @@ def _evidence(engine: sa.Engine, tenant: str, candidate: str, control: str) -> t
     found = newest_first(engine, evaluations, tenant=tenant, limit=1, where=compared)
     if not found:
         return (f"no evaluation of {candidate} against {control} is known",)
-    difference = found[0].result["similarity"]
-    known = difference["mean"] is not None and difference["low"] is not None
-    told = (
-        f"similarity {difference['mean']:+.3f} ({difference['low']:+.3f} to {difference['high']:+.3f})"
-        if known
-        else "no difference could be computed"
-    )
-    return (f"evaluation {found[0].id} is {found[0].result['state']}: {told}",)
+    result = read_result(found[0].result)
+    comparison = result.comparison(result.primary)
+    told = "no difference could be computed"
+    if comparison is not None and comparison.difference.low is not None:
+        by = comparison.difference
+        told = f"{result.primary.replace('_', ' ')} {by.mean:+.3f} ({by.low:+.3f} to {by.high:+.3f})"
+    return (f"evaluation {found[0].id} is {result.state}: {told}", *result.reasons)

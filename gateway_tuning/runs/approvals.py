@@ -76,6 +76,14 @@ class ApprovalStore:
         found = newest_first(self._engine, approvals, tenant=tenant, limit=limit, before=before, where=where)
         return [_approval(row) for row in found]
 
+    def tenants_that_wait(self) -> list[str]:
+        """Those with a pending approval."""
+        query = (
+            sa.select(approvals.c.tenant).where(approvals.c.state == ApprovalState.PENDING.value).distinct()
+        )
+        with reading(self._engine) as connection:
+            return sorted(connection.execute(query).scalars())
+
     def request_run(
         self,
         intent: Intent,

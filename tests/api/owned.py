@@ -1,11 +1,15 @@
 """An object of a tenant for every parameter that a path of the API may hold: how to make one, and its id."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from gateway_tuning.access.permissions import Role
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.drift.store import DriftStore, StoredDriftReport
+from gateway_tuning.evaluation.scored import Role as System
+from gateway_tuning.evaluation.settings import EvaluationSettings
 from gateway_tuning.evaluation.store import EvaluationStore, StoredEvaluation
+from gateway_tuning.evaluation.summary import summarize
 from gateway_tuning.feedback.quarantine import QuarantineEntry
 from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.feedback.store import FeedbackStore
@@ -118,20 +122,9 @@ def set_aside(services, tenant):
     return entry.fingerprint
 
 
-def evaluation(services, tenant):
-    scores = {"n": 0, "errors": 0, "similarity": None, "accuracy": None}
-    difference = {"mean": None, "low": None, "high": None, "level": 0.95, "n": 0}
-    result = {
-        "state": "no_data",
-        "reasons": [],
-        "candidate": scores,
-        "baseline": scores,
-        "similarity": difference,
-        "accuracy": difference,
-        "best": [],
-        "worst": [],
-        "most_changed": [],
-    }
+def evaluation(services, tenant, result=None):
+    versions = {System.CANDIDATE: "owned@1", System.STABLE: "owned@0"}
+    result = result or asdict(summarize([], {}, EvaluationSettings(), versions=versions))
     stored = StoredEvaluation(
         "eval-owned", tenant, "owned", "owned@1", "owned@0", "ds-owned", result, datetime.now(UTC)
     )

@@ -8,11 +8,13 @@ from gateway_tuning.access.permissions import Role
 from gateway_tuning.api.services import build_services
 from gateway_tuning.cycles.cycle import CycleStatus
 from gateway_tuning.cycles.store import CycleStore
+from gateway_tuning.evaluation.store import EvaluationStore, StoredEvaluation
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.runs.approvals import ApprovalStore
 from tests.api.conftest import PREFIX
 from tests.orchestrator import MemoryOrchestrator
+from tests.unit.evaluation.earlier import stored
 
 CANARY = {"candidate": "assistant@1"}
 
@@ -67,6 +69,22 @@ def test_a_canary_waits_for_another_administrator_and_then_starts(pending, clien
     assert parameters["candidate"] == "assistant@1"
     assert parameters["control"] == "assistant@0"
     assert parameters["canary_id"] == f"canary-{run['id']}"
+
+
+def test_whoever_approves_is_told_what_the_last_evaluation_found(client_for, engine):
+    evaluation = StoredEvaluation(
+        "eval-1", "default", "assistant", "assistant@1", "assistant@0", "ds-1", stored(), datetime.now(UTC)
+    )
+    EvaluationStore(engine).add(evaluation)
+    requester = client_for()
+
+    requester.post(f"{PREFIX}/deployments/canary", json=CANARY)
+    (approval,) = requester.get(f"{PREFIX}/approvals?state=pending").json()["items"]
+
+    assert approval["reasons"] == [
+        "evaluation eval-1 is scored: similarity +0.110 (+0.040 to +0.180)",
+        "a reason",
+    ]
 
 
 def test_whoever_asked_is_refused_and_the_attempt_is_audited(pending, orchestrator):

@@ -14,6 +14,7 @@ from gateway_tuning.training.job import JobStatus, ProviderJob, TuningSpec
 from gateway_tuning.training.jobs import JobStore
 from tests.api import owned
 from tests.api.conftest import PREFIX
+from tests.unit.evaluation.earlier import stored
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 COUNTS = Counts(
@@ -141,7 +142,18 @@ def test_samples_of_an_evaluation_are_in_no_list(client_for, services):
 
     assert not {"best", "worst", "most_changed"} & listed.keys()
     assert listed.items() <= shown.items()
-    assert (listed["state"], listed["candidate_scores"]["similarity"]) == ("no_data", None)
+    assert (listed["state"], listed["systems"][0]["means"]["latency_ms"]) == ("no_data", None)
+
+
+def test_an_evaluation_of_the_version_before_is_shown_as_todays_are(client_for, services):
+    owned.evaluation(services, "default", stored())
+
+    shown = client_for(Role.MODEL_VIEWER).get(f"{PREFIX}/evaluations/eval-owned").json()
+
+    (similarity, _) = shown["comparisons"]
+    assert (similarity["against"], similarity["difference"]["low"]) == ("stable", 0.04)
+    assert shown["best"][0]["answers"] == {"candidate": "At noon.", "stable": None}
+    assert shown["cards"]["similarity"]["higher_is_better"] is True
 
 
 def test_a_model_shows_its_versions_and_which_alias_names_them(client_for, services):

@@ -79,10 +79,44 @@ PURE = [
         for name in ("prices", "tokens", "passes", "estimate", "limits", "entry", "actual")
     ),
     "training/lifecycle/table.py",
-    "evaluation/scorers.py",
-    "evaluation/statistics.py",
-    "drift/statistics.py",
-    "rollout/gate.py",
+    *(
+        f"evaluation/reporting/{name}.py"
+        for name in (
+            *("figures", "differences", "forest", "distributions", "findings", "tables", "samples"),
+            "markdown",
+        )
+    ),
+    *(f"evaluation/judging/{name}.py" for name in ("verdict", "measures", "trust", "pairs", "preferences")),
+    *(f"evaluation/judging/asking/{name}.py" for name in ("prompt", "reply", "persisting")),
+    *(
+        f"evaluation/scoring/{name}.py"
+        for name in (
+            *(
+                "protocol",
+                "measure",
+                "words/similarity",
+                "words/sequences",
+                "meaning/sentences",
+                "meaning/grams",
+            ),
+            *("form/parsing", "form/asking", "form/validity", "form/refusal", "form/keywords", "form/schema"),
+            *("form/shapes", "meaning/scorers", "meaning/transformer"),
+        )
+    ),
+    *(
+        f"evaluation/statistics/{name}.py"
+        for name in ("difference", "clusters", "bootstrap", "permutation", "multiplicity", "power")
+    ),
+    *(f"evaluation/{name}.py" for name in ("comparing", "measures", "summary", "earlier")),
+    *(
+        f"drift/{name}.py"
+        for name in (
+            *("statistics", "history", "live/findings", "columns", "spending", "window", "result", "quality"),
+            *("check", "texts/words", "texts/ngrams", "texts/weights", "texts/descriptors", "texts/sample"),
+            *("texts/telling", "texts/classifier"),
+        )
+    ),
+    *(f"rollout/{name}.py" for name in ("gate", "findings", "evidence")),
     "rollout/canary.py",
     "rollout/judge.py",
     "rollout/sequential.py",

@@ -85,7 +85,10 @@ def served(tmp_path_factory):
         )
     url = f"http://127.0.0.1:{port}/api"
     try:
-        wait_for(lambda: len(call(f"{url}/deployments/filter", {})) == len(entries()))
+        wait_for(
+            lambda: process.poll() is not None or len(call(f"{url}/deployments/filter", {})) == len(entries())
+        )
+        assert process.poll() is None, (home / "output.log").read_text()
         yield Served(url, home)
     finally:
         process.terminate()

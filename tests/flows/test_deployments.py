@@ -49,6 +49,7 @@ def test_every_schedule_really_gets_runs(served):
         "enrich-feedback",
         "erase-subject",
         "reconcile-jobs",
+        "watch-drift",
     }
     assert wait_for(with_runs) == scheduled
 
@@ -72,14 +73,14 @@ def test_a_run_started_by_hand_comes_to_its_end(served):
 def automations(served):
     """What starts a deployment, and on which event."""
     found = call(f"{served.url}/automations/filter", {})
-    return [(one["trigger"]["expect"], one["actions"][0]["deployment_id"]) for one in found]
+    return sorted((one["trigger"]["expect"], one["actions"][0]["deployment_id"]) for one in found)
 
 
 @pytest.mark.slow
-def test_serving_creates_the_automation_of_the_threshold(served):
+def test_serving_creates_the_automations_of_the_threshold_and_of_drift(served):
     cycle = served.deployment("tuning-cycle")["id"]
 
-    assert automations(served) == [(["feedback.threshold-reached"], cycle)]
+    assert automations(served) == [(["drift.cycle-due"], cycle), (["feedback.threshold-reached"], cycle)]
 
 
 @pytest.mark.slow
@@ -96,7 +97,8 @@ def test_prefect_deploys_the_file_to_a_work_pool_and_a_worker_runs_a_flow(served
     prefect("deploy", "--all")
     assert {found["work_pool_name"] for found in call(f"{served.url}/deployments/filter", {})} == {"tuning"}
 
-    assert automations(served) == [(["feedback.threshold-reached"], served.deployment("tuning-cycle")["id"])]
+    cycle = served.deployment("tuning-cycle")["id"]
+    assert automations(served) == [(["drift.cycle-due"], cycle), (["feedback.threshold-reached"], cycle)]
 
     id_ = served.deployment("advance-canaries")["id"]
     run = call(f"{served.url}/deployments/{id_}/create_flow_run", {})

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway_tuning.access.audit import AuditLog
 from gateway_tuning.cycles.cycle import CycleStatus, StageResult
 from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.cycles.store import CycleStore
@@ -19,7 +20,7 @@ from gateway_tuning.processes import free_port
 from gateway_tuning.registry.model_version import STABLE, ModelVersion
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.rollout.canary_store import CanaryStore
-from gateway_tuning.runs.approvals import ApprovalStore
+from gateway_tuning.runs.approvals import ApprovalState, ApprovalStore
 from gateway_tuning.runs.orchestrator import RunStatus
 from gateway_tuning.runs.prefect_api import PrefectApi
 from gateway_tuning.runs.run import Intent, RunKind
@@ -29,11 +30,12 @@ from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
 from gateway_tuning.storage.tables import datasets
 from gateway_tuning.storage.tenants import claim_model
-from tests.flows.conftest import wait_for
+from tests.flows.conftest import call, wait_for
 
 pytestmark = pytest.mark.slow
 
 CYCLE = RunKind.TUNING_CYCLE.deployment
+FORM = "await-approval/await-approval"
 
 
 def now():
@@ -154,7 +156,9 @@ def test_a_run_is_started_once_for_its_key_and_notes_its_own_end(prefect, engine
     assert "ds-none" in failed.message
 
 
-def test_a_cycle_ends_its_run_to_wait_for_approval_and_goes_on_to_the_canary(served, prefect, engine):
+def test_a_cycle_ends_its_run_to_wait_for_approval_and_a_later_answer_is_told_of_the_first(
+    served, prefect, engine
+):
     plan = CyclePlan(tenant="initech", model="initech-bot", gate={"requires_approval": True})
     cycle = at_the_gate(engine, served, plan)
     cycles, approvals = CycleStore(engine), ApprovalStore(engine)
@@ -164,15 +168,70 @@ def test_a_cycle_ends_its_run_to_wait_for_approval_and_goes_on_to_the_canary(ser
     assert cycles.get(cycle.id).status is CycleStatus.AWAITING_APPROVAL
     assert (approval.candidate, approval.requested_by) == ("initech-bot@1", "user:anna")
 
+    form, _, _ = wait_for(lambda: open_form(served, approval), 60)
+
     _, run = approvals.decide(
         approval.id, "approve", tenant="initech", by="user:ben", comment=None, now=now()
     )
     RunStore(engine).start(run, prefect, now=now())
+    assert fill_in(served, form, decision="reject", by="carol") == "ACCEPT"
     ended = wait_for(lambda: ended_run(RunStore(engine), run.id), 90)
 
     assert (ended.status, ended.result_id) == (RunStatus.SUCCEEDED, cycle.id)
     assert cycles.get(cycle.id).status is CycleStatus.IN_CANARY
     assert CanaryStore(engine).get(f"canary-{cycle.id}").candidate == "initech-bot@1"
+    late = wait_for(lambda: served.ended(form["id"]), 60)
+    assert late["type"] == "FAILED"
+    assert "approved by user:ben already; nothing was changed" in late["message"]
+
+
+def open_form(served, approval, after=None):
+    """The suspended run with the form, as Prefect's UI finds it; its schema and text."""
+    (run,) = (one for one in served.runs("await-approval") if one["parameters"]["approval_id"] == approval.id)
+    if run["state"]["type"] != "PAUSED" or (after and run["state"]["id"] == after["state"]["id"]):
+        return None
+    keys = run["state"]["state_details"]["run_input_keyset"]
+    schema, text = (
+        call(f"{served.url}/flow_runs/{run['id']}/input/{keys[name]}") for name in ("schema", "description")
+    )
+    return run, schema, text
+
+
+def fill_in(served, run, **answer):
+    url = f"{served.url}/flow_runs/{run['id']}/resume"
+    return wait_for(lambda: call(url, {"run_input": answer}), 30)["status"]
+
+
+def test_an_approval_is_a_typed_form_in_prefect_and_whoever_asked_for_it_cannot_approve_it(
+    served, prefect, engine
+):
+    approvals = ApprovalStore(engine)
+    run = approvals.request_run(
+        asked("run-form"), model="acme-bot", candidate="acme-bot@1", reasons=("better",), now=now()
+    )
+    (approval,) = approvals.page("acme", limit=1)
+    prefect.start(FORM, {"approval_id": approval.id, "tenant": "acme"}, key=f"form:{approval.id}")
+
+    form, schema, text = wait_for(lambda: open_form(served, approval), 60)
+    assert schema["properties"]["decision"]["enum"] == ["approve", "reject"]
+    assert set(schema["properties"]) == {"decision", "by", "reason"}
+    assert "acme-bot@1" in text
+    assert "- better" in text
+    assert fill_in(served, form, decision="perhaps", by="ben") == "REJECT"
+    assert fill_in(served, form, decision="approve", by="Anna") == "ACCEPT"
+
+    again, _, text = wait_for(lambda: open_form(served, approval, after=form), 60)
+    assert "Anna asked for it" in text
+    assert approvals.get(approval.id, tenant="acme").state is ApprovalState.PENDING
+    assert fill_in(served, again, decision="approve", by="ben", reason="read the samples") == "ACCEPT"
+
+    assert wait_for(lambda: served.ended(again["id"]), 60)["type"] == "COMPLETED"
+    decided = approvals.get(approval.id, tenant="acme")
+    assert decided.state is ApprovalState.APPROVED
+    assert (decided.decided_by, decided.comment) == ("prefect:ben", "read the samples")
+    entry = AuditLog(engine).page("acme", limit=1)[0].event
+    assert (entry.actor, entry.action, entry.object_id) == ("prefect:ben", "approval.approve", approval.id)
+    assert RunStore(engine).get(run.id).orchestrator_id is not None
 
 
 def test_a_run_is_cancelled_before_and_while_it_runs(prefect, engine):

@@ -8,7 +8,7 @@ words stands: most texts have none, and looking for a word is a hundred times fa
 import re
 import unicodedata
 
-_OPENING = 300  # characters: a refusal stands at the beginning
+OPENING = 300  # characters: a refusal stands at the beginning
 _QUOTED = 40
 
 _APOSTROPHE = "['\u2019]"
@@ -112,7 +112,7 @@ _ZERO_WIDTH = re.compile("[\u200b\u2060-\u2064\ufeff]")
 
 def refusal(text: str) -> str | None:
     """An answer that declines in its first sentences, in English, German, French or Spanish."""
-    opening = unicodedata.normalize("NFC", text[:_OPENING])
+    opening = unicodedata.normalize("NFC", text[:OPENING])
     found = _DECLINING.search(opening) if _has(opening.lower(), _DECLINING_TRIGGERS) else None
     return None if found is None else f"declines: {_quoted(found.group())}"
 

@@ -8,7 +8,7 @@ from gateway_tuning.datasets.example import Example
 from gateway_tuning.errors import ConfigurationError, ServingError
 from gateway_tuning.evaluation.evaluate import choose
 from gateway_tuning.evaluation.predict import predict_sync
-from gateway_tuning.evaluation.scorers import word_set_similarity
+from gateway_tuning.evaluation.scoring.words.similarity import word_set_similarity
 from gateway_tuning.evaluation.settings import EvaluationSettings
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.serving import ADAPTER_FILE
