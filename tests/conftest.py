@@ -13,9 +13,11 @@ from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
 
-# On a busy machine a slow example is no finding; time is measured in benchmarks.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# On a busy machine a slow example is no finding; time is measured in benchmarks. Each run draws other examples.
+_UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("usual", max_examples=50, **_UNTIMED)
+settings.register_profile("thorough", max_examples=1_000, **_UNTIMED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 pytest_plugins = ["tests.postgresql", "tests.s3"]
 

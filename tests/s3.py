@@ -220,8 +220,8 @@ def _handler(proxy):
                     self.send_header(name, value)
             self.send_header("Content-Length", str(length))
             self.end_headers()
-            if self.command != "HEAD":  # or its body is taken for the next answer on the connection
-                self.wfile.write(body if sent is None else body[:sent])
+            # What came after a HEAD would be taken for the next answer on the connection.
+            self.wfile.write(b"" if self.command == "HEAD" else body[:sent])
 
         def log_message(self, *_arguments):
             """Quiet."""

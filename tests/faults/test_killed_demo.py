@@ -114,11 +114,9 @@ def test_a_demo_that_is_killed_everywhere_trains_once_and_ends_with_one_dataset(
         says("cycle "),  # after the import
         says("dataset: started"),
         says("dataset: ds-"),
-        says("train: started"),
         lambda _output: demo.steps() >= 3,
         lambda _output: demo.steps() >= 6,
         says("train: assistant@"),
-        says("evaluate: started"),
         says("evaluate: eval-"),
         says("drift: drift-"),
         says("gate: "),
