@@ -8,7 +8,6 @@ from decimal import Decimal
 from gateway_tuning.datasets.example import Example
 from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.evaluation.judging.asking.asker import Asker
-from gateway_tuning.evaluation.judging.asking.exchange import open_client
 from gateway_tuning.evaluation.judging.asking.prompt import rubric_of
 from gateway_tuning.evaluation.judging.asking.spending import Allowance, prices_of
 from gateway_tuning.evaluation.judging.hearing import Hearing
@@ -17,10 +16,12 @@ from gateway_tuning.evaluation.judging.pairs import chosen, label_pairs, pair_of
 from gateway_tuning.evaluation.judging.preferences import METRIC, answer_scores, fault, not_begun, notes
 from gateway_tuning.evaluation.judging.store import JudgementStore
 from gateway_tuning.evaluation.result import JudgeSummary
+from gateway_tuning.evaluation.running.asking import open_client
 from gateway_tuning.evaluation.running.pacing import Pace
 from gateway_tuning.evaluation.scored import Role, ScoredExample
 from gateway_tuning.evaluation.scoring.protocol import Score
 from gateway_tuning.evaluation.settings import EvaluationSettings
+from gateway_tuning.registry.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ async def judge(
     allowance, pace = Allowance(cap), Pace(settings.concurrency)
     examples = chosen(scored, against, most=most, seed=settings.seed)
     pairs = [pair_of(each, against) for each in examples if without_judge(each, against) is None]
-    async with open_client(settings.judge, settings.timeout_s) as client:
+    endpoint = Endpoint(settings.judge.base_url, settings.judge.model, api_key_env=settings.judge.api_key_env)
+    async with open_client(endpoint, settings.timeout_s) as client:
         asker = Asker(
             client,
             settings.judge,

@@ -67,7 +67,7 @@ async def open_clients(
         for endpoint in endpoints:
             address = (endpoint.base_url, endpoint.api_key_env)
             if address not in clients:
-                clients[address] = await stack.enter_async_context(_client(endpoint, timeout_s))
+                clients[address] = await stack.enter_async_context(open_client(endpoint, timeout_s))
         yield lambda endpoint: clients[endpoint.base_url, endpoint.api_key_env]
 
 
@@ -172,7 +172,13 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
 
 
-def _client(endpoint: Endpoint, timeout_s: float) -> "AsyncOpenAI":
+def open_client(endpoint: Endpoint, timeout_s: float) -> "AsyncOpenAI":
+    """Without retries of its own: those are ours, so that each is paced, and counted where it is paid for.
+
+    Raises:
+        MissingExtraError: the openai package is not installed.
+        ConfigurationError: the environment variable with the key is not set.
+    """
     try:
         from openai import AsyncOpenAI
     except ImportError:

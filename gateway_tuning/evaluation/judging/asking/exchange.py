@@ -1,16 +1,13 @@
 """One request to the judge's endpoint and what came of it. What went wrong is a value with its reason."""
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from gateway_tuning.errors import ConfigurationError, missing_extra
 from gateway_tuning.evaluation.running.pacing import retry_after_s
-from gateway_tuning.evaluation.settings import JudgeSettings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -63,28 +60,6 @@ class Fault:
         return (
             self.status is None or self.status in _MAY_PASS or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         )
-
-
-def open_client(settings: JudgeSettings, timeout_s: float) -> "AsyncOpenAI":
-    """Without retries of its own: those are ours, so that each is paced and paid for.
-
-    Raises:
-        MissingExtraError: the openai package is not installed.
-        ConfigurationError: the environment variable with the key is not set.
-    """
-    try:
-        from openai import AsyncOpenAI
-    except ImportError:
-        raise missing_extra("openai", "openai") from None
-    key = "none"  # local servers ask for none, the SDK does
-    if settings.api_key_env is not None:
-        key = os.environ.get(settings.api_key_env, "")
-        if not key:
-            raise ConfigurationError(
-                f"The judge at {settings.base_url} takes its key from the environment variable "
-                f"{settings.api_key_env}, which is not set"
-            )
-    return AsyncOpenAI(base_url=settings.base_url, api_key=key, timeout=timeout_s, max_retries=0)
 
 
 async def request(
