@@ -115,7 +115,7 @@ def _strip_evaluations(places: Places, retired: set[str]) -> None:
 
 
 def _remove_drift_pages(places: Places, retired: set[str]) -> None:
-    """The rows hold figures alone."""
+    """The rows hold figures, and words that at least three users wrote (`drift.texts.words`)."""
     for report_id, ids in drift_reports_on(places.engine):
         if ids & retired:
             for key in places.objects.list_keys(layout.drift_folder(report_id)):
