@@ -87,6 +87,25 @@ class Settings(BaseSettings):
     )
     request_timeout_s: float = Field(60.0, gt=0, description="Longest wait for one model answer")
 
+    gateway_require_keys: bool = Field(
+        False, description="Chats need a virtual key; without it the gateway answers this machine alone"
+    )
+    gateway_status_key: SecretStr | None = Field(
+        None,
+        description="Opens the gateway's `/routes` and `/metrics`; without it they answer this machine alone",
+    )
+    gateway_urls: str | None = Field(
+        None,
+        description="Addresses of all gateways, by commas: asked what they serve once a canary has ended",
+    )
+    gateway_upstreams: str | None = Field(
+        None,
+        description="`host[:port]=KEY_VARIABLE`, by commas: whom the gateway may ask and which key it may send there",
+    )
+    relevance_share: float = Field(
+        0.1, ge=0, le=1, description="Of answers whose relevance the gateway scores; 0 scores none"
+    )
+
     bedrock_region: str | None = Field(None, description="AWS region in which Bedrock tunes and serves")
     bedrock_role_arn: str | None = Field(
         None, description="Role as which Bedrock reads training data and writes results"

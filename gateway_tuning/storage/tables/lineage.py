@@ -134,6 +134,18 @@ endpoints = sa.Table(
     column("updated_at", UtcDateTime),
 )
 
+endpoint_history = sa.Table(
+    "endpoint_history",
+    metadata,
+    column("sequence", Sequence, primary_key=True, autoincrement=True),
+    column("version_id", sa.String(80), index=True),
+    column("base_url", sa.Text),
+    column("served_model", sa.Text),
+    column("digest", sa.String(64)),  # of the whole endpoint
+    column("actor", sa.String(200), nullable=True),
+    column("at", UtcDateTime),
+)
+
 evaluations = sa.Table(
     "evaluations",
     metadata,

@@ -1,8 +1,8 @@
-"""Cycles, canaries, what happened to each request, and leases."""
+"""Cycles, canaries, shadows, what happened to each request, who may send them, and leases."""
 
 import sqlalchemy as sa
 
-from gateway_tuning.storage.tables.columns import UtcDateTime, column, metadata
+from gateway_tuning.storage.tables.columns import Sequence, UtcDateTime, column, metadata
 
 cycles = sa.Table(
     "cycles",
@@ -52,7 +52,7 @@ canaries = sa.Table(
     column("control", sa.String(80)),
     column("policy", sa.JSON),
     column("salt", sa.String(64)),
-    column("state", sa.String(20)),  # running, promoted, rolled_back, inconclusive, invalid
+    column("state", sa.String(20)),  # running, promoted, rolled_back, inconclusive, invalid, superseded
     column("stage", sa.Integer),
     column("share", sa.Float),
     column("looks", sa.Integer),
@@ -60,6 +60,12 @@ canaries = sa.Table(
     column("started_at", UtcDateTime),
     column("stage_started_at", UtcDateTime),
     column("finished_at", UtcDateTime, nullable=True),
+    column("config_hash", sa.String(64), nullable=True),  # of endpoints, policy, judge
+    column("approved_share", sa.Float, nullable=True),  # absent: every stage may be served
+    column("started_by", sa.String(200), nullable=True),
+    column("ended_by", sa.String(200), nullable=True),  # absent: a look ended it
+    column("verified_at", UtcDateTime, nullable=True),  # every gateway said that it serves the end of it
+    column("verification", sa.Text, nullable=True),  # what they said last
     sa.Index(
         "uq_canaries_running",
         "model",
@@ -81,6 +87,18 @@ canary_looks = sa.Table(
     column("verdict", sa.JSON),
 )
 
+canary_actions = sa.Table(
+    "canary_actions",
+    metadata,
+    column("sequence", Sequence, primary_key=True, autoincrement=True),
+    column("canary_id", sa.String(40), sa.ForeignKey("canaries.id"), index=True),
+    column("action", sa.String(20)),  # approve, reject, abort, override
+    column("share", sa.Float, nullable=True),  # the share asked for; 1 is the promotion
+    column("actor", sa.String(200)),
+    column("comment", sa.Text, nullable=True),
+    column("at", UtcDateTime),
+)
+
 outcomes = sa.Table(
     "outcomes",
     metadata,
@@ -99,8 +117,73 @@ outcomes = sa.Table(
     column("answer_chars", sa.Integer, nullable=True),
     column("refused", sa.Boolean, nullable=True),
     column("rating", sa.Float, nullable=True),  # -1 to 1
+    column("relevance", sa.Float, nullable=True),  # 0 to 1, of a sampled share
+    column("first_token_ms", sa.Float, nullable=True),  # of a streamed answer
+    column("answered_by", sa.String(80), nullable=True),  # the version that helped out where this one failed
+    column("key_id", sa.String(40), nullable=True),  # the virtual key
     column("simulated", sa.Boolean, default=False),
     sa.Index("ix_outcomes_version_at", "version_id", "at"),  # a look at what a version was asked lately
+)
+
+shadows = sa.Table(
+    "shadows",
+    metadata,
+    column("id", sa.String(40), primary_key=True),
+    column("tenant", sa.String(100), index=True),
+    column("model", sa.String(100)),
+    column("candidate", sa.String(80)),
+    column("control", sa.String(80)),
+    column("share", sa.Float),  # of requests that are mirrored
+    column("budget", sa.String(40)),  # a decimal, in the price table's currency
+    column("spent", sa.String(40)),
+    column("max_requests", sa.Integer),
+    column("state", sa.String(20)),  # running, finished, over_budget, stopped
+    column("reasons", sa.JSON, default=list),
+    column("salt", sa.String(64)),
+    column("started_by", sa.String(200)),
+    column("started_at", UtcDateTime),
+    column("ends_at", UtcDateTime),
+    column("finished_at", UtcDateTime, nullable=True),
+)
+
+shadow_pairs = sa.Table(
+    "shadow_pairs",
+    metadata,
+    column("shadow_id", sa.String(40), sa.ForeignKey("shadows.id"), primary_key=True),
+    column("answer_id", sa.String(40), primary_key=True),
+    column("user_key", sa.String(64)),
+    column("at", UtcDateTime),
+    column("control_scores", sa.JSON),
+    column("candidate_scores", sa.JSON),
+    column("control_ms", sa.Float),
+    column("candidate_ms", sa.Float, nullable=True),
+    column("candidate_error", sa.Text, nullable=True),
+    column("cost", sa.String(40), nullable=True),  # absent: not known
+)
+
+gateway_keys = sa.Table(
+    "gateway_keys",
+    metadata,
+    column("id", sa.String(40), primary_key=True),
+    column("tenant", sa.String(100), index=True),
+    column("name", sa.String(100)),
+    column("secret_sha256", sa.String(64)),
+    column("models", sa.JSON, nullable=True),  # absent: every model
+    column("requests_per_minute", sa.Integer, nullable=True),  # absent: no limit
+    column("tokens_per_minute", sa.Integer, nullable=True),
+    column("created_by", sa.String(200)),
+    column("created_at", UtcDateTime),
+    column("expires_at", UtcDateTime, nullable=True),
+    column("revoked_at", UtcDateTime, nullable=True),
+)
+
+model_names = sa.Table(
+    "model_names",
+    metadata,
+    column("name", sa.String(100), primary_key=True),  # what a client asks for
+    column("model", sa.String(100)),
+    column("created_by", sa.String(200)),
+    column("created_at", UtcDateTime),
 )
 
 leases = sa.Table(
