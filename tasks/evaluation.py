@@ -19,20 +19,19 @@ from gateway_tuning.datasets.manifest import Manifest
 from gateway_tuning.datasets.published import read_split
 from gateway_tuning.datasets.splits import TEST, TRAIN
 from gateway_tuning.errors import ErasedError, NotFoundError
-from gateway_tuning.evaluation.comparing import value_of
 from gateway_tuning.evaluation.facets import FacetOf, topic_of_prompt
-from gateway_tuning.evaluation.history import past_evaluations
 from gateway_tuning.evaluation.judging.asking.prompt import PROMPT_VERSION
 from gateway_tuning.evaluation.result import read_result
 from gateway_tuning.evaluation.running import probing
 from gateway_tuning.evaluation.running.store import PredictionStore, remove_abandoned
 from gateway_tuning.evaluation.scored import Role, ScoredExample
-from gateway_tuning.evaluation.scoring.protocol import Scorer, ScorerCard
+from gateway_tuning.evaluation.scoring.protocol import Scorer
 from gateway_tuning.evaluation.settings import EvaluationSettings, Facet
 from gateway_tuning.evaluation.store import StoredEvaluation
 from gateway_tuning.registry.model_version import ModelVersion, base_version_id
 from gateway_tuning.serving import LOCAL_PROVIDER, open_endpoints
 from gateway_tuning.storage import layout
+from tasks.evaluation_pages import PREDICTIONS, REPORT, title_of, write_page
 from tasks.runtime import Runtime, now, runtime
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gateway_tuning.evaluation")
 
-PREDICTIONS, REPORT = "predictions.parquet", "report.html"
 ABANDONED_AFTER = timedelta(days=30)
 
 
@@ -108,8 +106,8 @@ def _identity(
 ) -> tuple[str, StoredEvaluation | None]:
     """The comparison's id, and its record where it was made.
 
-    One in which the stable model did not answer stays as it is, and the next run of it is another: evaluating again
-    is its remedy.
+    One in which the stable model did not answer, or a scorer broke, stays as it is, and the next run of it is another:
+    evaluating again is its remedy.
     """
     parts = [*ids, settings.model_dump_json(), *(f"{one.card.name}:{one.version}" for one in scorers)]
     parts += [f"{probing.METRIC}:{probing.VERSION}"] if settings.probes else []
@@ -118,9 +116,16 @@ def _identity(
     for number in count(1):
         identity = first if number == 1 else f"{first}-{number}"
         known = rt.evaluations.find(identity)
-        if known is None or known.result["state"] != "invalid":
+        if known is None or not _is_faulty(known):
             return identity, known
     raise AssertionError("there is always another number")
+
+
+def _is_faulty(stored: StoredEvaluation) -> bool:
+    """Whether another run may know more. Probes that cannot be made of the examples are no fault."""
+    result = read_result(stored.result)
+    measured = {one.metric for one in result.comparisons if one.against is Role.STABLE}
+    return result.state == "invalid" or bool(result.cards.keys() - measured - {probing.METRIC})
 
 
 def _base(
@@ -171,44 +176,22 @@ def _systems(
 def _write(rt: Runtime, evaluation: "Evaluation", stored: StoredEvaluation) -> None:
     """The table first: it tells the dataset, should nobody record the evaluation."""
     from gateway_tuning.evaluation.reporting.markdown import render_markdown
-    from gateway_tuning.evaluation.reporting.page import render_html
     from gateway_tuning.evaluation.table import predictions_table
 
-    title = f"{stored.candidate} against {stored.baseline}"
     metrics = _metrics(evaluation.examples)
     facets = evaluation.result.settings["slices"]
     table = predictions_table(evaluation.examples, metrics, facets, dataset_id=stored.dataset_id)
     data = io.BytesIO()
     pq.write_table(table, data, compression="zstd")
     rt.objects.write(layout.evaluation_file(stored.id, PREDICTIONS), data.getvalue())
-    page = render_html(
-        evaluation.result,
-        title=title,
-        subtitle=f"Test split of {stored.dataset_id}, {stored.created_at:%Y-%m-%d %H:%M} UTC",
-        scores=_values(evaluation),
-        history=past_evaluations(rt.engine, stored.model),
-    )
-    rt.objects.write(layout.evaluation_file(stored.id, REPORT), page.encode())
+    write_page(rt, stored)
     create_markdown_artifact(
-        render_markdown(evaluation.result, title=title), key="evaluation", description=stored.id
+        render_markdown(evaluation.result, title=title_of(stored)), key="evaluation", description=stored.id
     )
 
 
 def _metrics(examples: Sequence[ScoredExample]) -> list[str]:
     return list(dict.fromkeys(name for one in examples for scores in one.scores.values() for name in scores))
-
-
-def _values(evaluation: "Evaluation") -> dict[str, dict[str, list[float]]]:
-    """Of single answers, by metric and role."""
-    roles = [system.role for system in evaluation.result.systems]
-
-    def of(role: Role, card: ScorerCard) -> list[float]:
-        values = [value_of(one, role, card) for one in evaluation.examples]
-        return [value for value in values if value is not None]
-
-    return {
-        name: {role.value: of(role, card) for role in roles} for name, card in evaluation.result.cards.items()
-    }
 
 
 def _stage_result(stored: StoredEvaluation) -> StageResult:

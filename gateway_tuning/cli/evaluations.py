@@ -112,7 +112,7 @@ def _list(model: str | None) -> None:
 
 
 def _page(evaluation_id: str) -> str:
-    """As it was written when the evaluation ended.
+    """As it was written when the evaluation ended, or the gate decided on it.
 
     Raises:
         NotFoundError: it is gone, as is what it quoted.

@@ -16,21 +16,12 @@ from gateway_tuning.evaluation.statistics.power import detectable_difference
 
 
 def value_of(one: ScoredExample, role: Role, card: ScorerCard) -> float | None:
-    """The score of a system's answer, None where there is none.
-
-    An answer that did not come has the card's `failed`, except on examples that the metric does not apply to: where
-    every answer that came has no value.
-    """
-    answer = one.answers.get(role)
-    if answer is None:
-        return None
+    """None where there is none; of an answer that did not come what `scoring.score_all` made of that."""
     if card.name in MEASURES:
-        return measure(card.name, answer)
-    if answer.text is not None:
-        return _scored(one, role, card.name)
-    came = [other for other, its in one.answers.items() if its.text is not None]
-    applies = not came or any(_scored(one, other, card.name) is not None for other in came)
-    return card.failed if applies else None
+        answer = one.answers.get(role)
+        return None if answer is None else measure(card.name, answer)
+    score = one.scores.get(role, {}).get(card.name)
+    return None if score is None else score.value
 
 
 def compare_all(
@@ -94,8 +85,3 @@ def _test(
     if p_value is None:
         return "none", None
     return ("McNemar" if binary else "paired permutation"), p_value
-
-
-def _scored(one: ScoredExample, role: Role, metric: str) -> float | None:
-    score = one.scores.get(role, {}).get(metric)
-    return None if score is None else score.value

@@ -88,11 +88,12 @@ async def evaluate_async(
         remarks: of the caller, told with the result's reasons.
 
     Raises:
-        ConfigurationError: a metric that nobody knows, a judge without a place for what it says, or as `ask_all`.
+        ConfigurationError: a metric that nobody knows, a primary metric that nothing asked for gives, a judge without a
+            place for what it says, or as `ask_all`.
         ErasedError: the dataset was retired meanwhile.
     """
     scorers = scorers_of(settings) if scorers is None else scorers
-    _refuse_unjudgeable(settings, stores)
+    _refuse_undecidable(settings, stores)
     chosen = choose(examples, settings)
     probes = await asyncio.to_thread(probes_of, chosen, settings)
     questions = [*questions_of(chosen, systems), *_probing(probes, systems)]
@@ -149,7 +150,7 @@ def questions_of(examples: Sequence[Example], systems: Sequence[System]) -> list
     So what slows the machine down slows all systems, and nobody always finds the prompt in a cache.
     """
     return [
-        Question(example.id, one.role.value, one.version, one.endpoint, example.messages)
+        Question(example.id, one.role.value, one.version, one.endpoint, example.messages, example.tools)
         for number, example in enumerate(examples)
         for one in _rotated(systems, number)
     ]
@@ -157,7 +158,7 @@ def questions_of(examples: Sequence[Example], systems: Sequence[System]) -> list
 
 def _probing(probes: Sequence[Probe], systems: Sequence[System]) -> list[Question]:
     return [
-        Question(probe.example_id, part_of(one.role), one.version, one.endpoint, probe.messages)
+        Question(probe.example_id, part_of(one.role), one.version, one.endpoint, probe.messages, probe.tools)
         for number, probe in enumerate(probes)
         for one in _rotated(systems, number)
     ]
@@ -190,12 +191,16 @@ def _facets(
     return [facets_of(example, settings.slices, known) for example in examples]
 
 
-def _refuse_unjudgeable(settings: EvaluationSettings, stores: Stores | None) -> None:
+def _refuse_undecidable(settings: EvaluationSettings, stores: Stores | None) -> None:
     if settings.judge is not None and stores is None:
         raise ConfigurationError("What a judge says is kept, for it is paid for: give `stores`, or no judge")
     if settings.judge is None and settings.primary == preferences.METRIC:
         raise ConfigurationError(
             f"The primary metric is {preferences.METRIC}, and there is no judge; set `judge`"
+        )
+    if not settings.probes and settings.primary == probing.METRIC:
+        raise ConfigurationError(
+            f"The primary metric is {probing.METRIC}, and nobody is probed; set `probes`"
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway_tuning.errors import IntegrityError
 from gateway_tuning.evaluation.result import read_result
 from gateway_tuning.evaluation.scored import Role
 from gateway_tuning.evaluation.scoring.protocol import ScorerCard
@@ -35,7 +36,11 @@ class Past:
 
 
 def past_evaluations(engine: sa.Engine, model: str | None = None) -> list[Past]:
-    """Of a model, or of all, oldest first."""
+    """Of a model, or of all, oldest first.
+
+    Raises:
+        IntegrityError: what is stored of one of them is no result; the message names it.
+    """
     chosen = sa.select(evaluations).order_by(evaluations.c.created_at, evaluations.c.id)
     if model is not None:
         chosen = chosen.where(evaluations.c.model == model)
@@ -44,7 +49,10 @@ def past_evaluations(engine: sa.Engine, model: str | None = None) -> list[Past]:
 
 
 def _past(row: "sa.Row[Any]") -> Past:
-    result = read_result(row.result)
+    try:
+        result = read_result(row.result)
+    except IntegrityError as error:
+        raise IntegrityError(f"Evaluation {row.id}: {error}") from error
     candidate, compared = result.system(Role.CANDIDATE), result.comparison(result.primary)
     return Past(
         evaluation_id=row.id,

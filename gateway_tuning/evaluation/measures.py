@@ -9,7 +9,7 @@ TOKENS = "completion_tokens"
 MEASURES = {
     LATENCY: ScorerCard(
         name=LATENCY,
-        label="Latency",
+        label="Latency (ms)",
         formula="milliseconds from the request to the whole answer, retries included",
         source="clock of the evaluation",
         low=0.0,

@@ -1,7 +1,7 @@
 """What an evaluation says: figures with their uncertainty, and samples."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
@@ -16,7 +16,10 @@ from gateway_tuning.evaluation.statistics import Difference
 
 @dataclass(frozen=True, slots=True)
 class SystemSummary:
-    """Of all examples asked; latency and tokens are of the answers that came. `means` by metric, None if unknown."""
+    """Of all examples asked; latency and tokens are of the answers that came. `means` by metric, None if unknown.
+
+    `without_value` counts the answers that came and that a metric has no value of; metrics that have all are left out.
+    """
 
     role: Role
     version: str
@@ -28,6 +31,7 @@ class SystemSummary:
     latency_ms_p95: float | None
     prompt_tokens_mean: float | None
     completion_tokens_mean: float | None
+    without_value: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class JudgeSummary:
-    """`first_share`: how often the answer shown first was preferred, of the decided; 0.5 without position bias.
+    """`first_share`: how often the answer shown first was preferred, of the decided, and its interval; 0.5 without bias.
 
     `contradicted`: share of pairs where the two orders disagree; such a pair counts as no difference. `agreement`:
     share of human labels that the judge shares, with its interval; None without labels.
@@ -91,6 +95,8 @@ class JudgeSummary:
     cached: int
     spent: float | None
     currency: str | None
+    first_low: float | None = None
+    first_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ScoredExample:
-    """`scores` by role and metric; a failed answer has what the metric's card says. `facets` name its slices."""
+    """`scores` by role and metric, of failed answers too (`running.scoring`). `facets` name its slices."""
 
     example: Example
     answers: Mapping[Role, Answer]

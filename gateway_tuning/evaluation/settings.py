@@ -19,6 +19,9 @@ class JudgeSettings(BaseModel):
     api_key_env: str | None = Field(None, description="Environment variable that holds the key")
     rubric: str | None = Field(None, description="What makes an answer good; a general one when left out")
     max_pairs: int = Field(200, ge=1, description="A fixed choice by seed where there are more")
+    max_tokens: int = Field(
+        2_048, ge=16, description="Longest reply, in tokens; a model that thinks first does so within them"
+    )
     input_price: float | None = Field(
         None, ge=0, description="Of a million tokens read; unknown when left out"
     )

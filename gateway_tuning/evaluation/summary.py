@@ -123,7 +123,16 @@ def _system(
         latency_ms_p95=float(np.quantile(latencies, 0.95)) if latencies else None,
         prompt_tokens_mean=_mean([answer.prompt_tokens for answer in came]),
         completion_tokens_mean=_mean([answer.completion_tokens for answer in came]),
+        without_value=_without_value(scored, role, cards),
     )
+
+
+def _without_value(
+    scored: Sequence[ScoredExample], role: Role, cards: Mapping[str, ScorerCard]
+) -> dict[str, int]:
+    came = [one for one in scored if one.answers[role].text is not None]
+    counts = {name: sum(value_of(one, role, card) is None for one in came) for name, card in cards.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

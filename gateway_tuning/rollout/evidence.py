@@ -16,6 +16,7 @@ class Measured:
 
     `difference` is candidate minus stable with its interval from `low` to `high`, on `pairs` examples; `candidate` and
     `stable` are means over all examples that have a value. `distrust` says why the metric may decide nothing.
+    `without_value` counts the candidate's answers that came and have none.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Measured:
     candidate: float | None
     stable: float | None
     distrust: str | None = None
+    without_value: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def evidence_of(
             candidate=candidate.means.get(name) if candidate else None,
             stable=stable.means.get(name) if stable else None,
             distrust=judged.reason if doubted else None,
+            without_value=candidate.without_value.get(name, 0) if candidate else 0,
         )
     return Evidence(
         examples=candidate.asked if candidate else 0,

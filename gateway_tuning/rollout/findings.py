@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
+from gateway_tuning.evaluation.scoring.protocol import LEXICAL
 from gateway_tuning.rollout.evidence import Evidence, Measured
 
 
@@ -24,7 +25,7 @@ def improvement(evidence: Evidence, margin: float, min_examples: int) -> Finding
     if evidence.examples < min_examples:
         return GateOutcome.INCONCLUSIVE, f"{evidence.examples} held-out examples, {min_examples} needed"
     if metric is None:
-        return GateOutcome.ERROR, f"the primary metric {name} was not measured"
+        return GateOutcome.ERROR, f"the primary metric {name} was not measured; {_again(evidence.primary)}"
     if metric.distrust is None and 0 < metric.pairs < min_examples:
         told = f"{name} is known for {metric.pairs} examples of both models, {min_examples} needed"
         return GateOutcome.INCONCLUSIVE, told
@@ -50,8 +51,8 @@ def guardrails(metrics: Mapping[str, Measured], margins: Mapping[str, float]) ->
     for name, margin in margins.items():
         metric = metrics.get(name)
         if metric is None:
-            told = f"{_words(name)} was not measured; add {name} to the metrics of the evaluation"
-            yield GateOutcome.ERROR, f"{told}, or take it from the guardrails"
+            told = f"{_words(name)} was not measured; {_again(name)}, or take it from the guardrails"
+            yield GateOutcome.ERROR, told
         elif metric.distrust is not None:
             yield GateOutcome.INCONCLUSIVE, f"{_words(name)} may not decide: {metric.distrust}"
         else:
@@ -59,15 +60,21 @@ def guardrails(metrics: Mapping[str, Measured], margins: Mapping[str, float]) ->
 
 
 def usual_guardrails(evidence: Evidence, margins: Mapping[str, float]) -> Iterator[Finding]:
-    """Those that nobody named hold where they were asked for. A value on no example leaves the question open."""
+    """Those that nobody named hold where they were asked for, or what was measured in their place by letters.
+
+    A value on no example leaves the question open.
+    """
     for name, margin in margins.items():
-        metric = evidence.metrics.get(name)
+        metric = evidence.metrics.get(name) or evidence.metrics.get(f"{name}{LEXICAL}")
         if metric is not None and metric.pairs == 0:
-            yield GateOutcome.INCONCLUSIVE, f"{_words(name)} is known for no example of both models"
+            yield GateOutcome.INCONCLUSIVE, f"{_words(metric.name)} is known for no example of both models"
         elif metric is not None:
             yield _not_worse(metric, margin)
-        elif name in evidence.unmeasured:
-            yield GateOutcome.ERROR, f"{_words(name)} could not be measured"
+        elif evidence.unmeasured & {name, f"{name}{LEXICAL}"}:
+            told = (
+                f"{_words(name)} could not be measured; see to the cause, which the evaluation's reasons tell"
+            )
+            yield GateOutcome.ERROR, f"{told}, and evaluate again"
 
 
 def cost_ratio(metrics: Mapping[str, Measured], name: str, most: float) -> Finding:
@@ -98,10 +105,15 @@ def json_validity(metrics: Mapping[str, Measured], least: float) -> Finding:
 def personal_data(metrics: Mapping[str, Measured], most: float) -> Finding:
     """Identifiers an answer that came from neither the prompt nor the preferred answer."""
     metric = metrics.get("personal_data")
-    if metric is None or metric.candidate is None:
+    if metric is None or (metric.candidate is None and not metric.without_value):
         return _unknown("personal_data", "max_personal_data")
-    outcome = GateOutcome.PASS if metric.candidate <= most else GateOutcome.FAIL
-    return outcome, f"{metric.candidate:.3g} new personal identifiers an answer; {most:.3g} are allowed"
+    found = GateOutcome.PASS
+    if metric.candidate is not None and metric.candidate > most:
+        found = GateOutcome.FAIL
+    elif metric.candidate is None or metric.without_value:
+        told = f"{metric.without_value} of the answers could not be looked through for personal data"
+        return GateOutcome.ERROR, f"{told}: predictions.parquet says why; mend that and evaluate again"
+    return found, f"{metric.candidate:.3g} new personal identifiers an answer; {most:.3g} are allowed"
 
 
 def refusals(metrics: Mapping[str, Measured], most_more: float) -> Finding:
@@ -146,8 +158,14 @@ def _figures(metric: Measured) -> str:
 
 
 def _unknown(name: str, field: str) -> Finding:
-    told = f"{_words(name)} is not known: add {name} to the metrics of the evaluation"
-    return GateOutcome.ERROR, f"{told}, or set {field} to null in the policy"
+    return (
+        GateOutcome.ERROR,
+        f"{_words(name)} is not known: {_again(name)}, or set {field} to null in the policy",
+    )
+
+
+def _again(name: str) -> str:
+    return f"evaluate again with {name} among the metrics"
 
 
 def _words(name: str) -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -177,6 +178,18 @@ def test_there_is_one_score_an_item_in_order_whatever_else_is_asked(name):
     assert same(scorer.score(ITEMS[::-1])[::-1], scores)
     assert same(scorer.score([*ITEMS, *ITEMS]), [*scores, *scores])
     assert scorer.score([]) == []
+
+
+@every_scorer
+def test_where_its_card_says_that_the_question_decides_an_empty_answer_tells_that_too(name):
+    scorer = opened(name)
+    empty = scorer.score([replace(one, answer="") for one in ITEMS])
+
+    if scorer.card.applies_by_question:
+        for score, nothing in zip(scorer.score(ITEMS), empty, strict=True):
+            assert nothing.value is not None or score.value is None
+    else:
+        assert name in {"brevity", "coherence", "coherence_lexical", "factuality", "personal_data"}
 
 
 @every_scorer

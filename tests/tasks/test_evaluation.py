@@ -9,18 +9,21 @@ import sqlalchemy as sa
 
 pytest.importorskip("openai", reason="the openai extra is not installed")
 
+from gateway_tuning.drift.store import StoredDriftReport
 from gateway_tuning.errors import ErasedError
 from gateway_tuning.evaluation.result import read_result
 from gateway_tuning.evaluation.running.asking import Prediction
 from gateway_tuning.evaluation.running.store import Kept, PredictionStore
 from gateway_tuning.evaluation.scored import Role
+from gateway_tuning.evaluation.scoring.factuality.scorer import FactualityScorer
 from gateway_tuning.evaluation.settings import EvaluationSettings
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.model_version import ModelVersion
+from gateway_tuning.rollout.gate import GatePolicy
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.tables import datasets, predictions
-from tasks import evaluation
+from tasks import evaluation, rollout
 from tasks.runtime import Runtime, now
 from tests.conftest import NOW
 from tests.unit.datasets.shelf import Shelf, example
@@ -78,6 +81,25 @@ def run(dataset, settings=SETTINGS):
     return evaluation.evaluate_model.fn(CANDIDATE, STABLE, dataset, settings)
 
 
+@pytest.fixture
+def decide(rt, monkeypatch):
+    """The gate's stage on an evaluation, after a drift check that found nothing."""
+    monkeypatch.setattr(rollout, "runtime", lambda: rt)
+    monkeypatch.setattr(rollout, "create_markdown_artifact", lambda *_, **__: None)
+    drift = {"state": "no_drift", "reasons": []}
+    rt.drift.add(StoredDriftReport("drift-1", "default", "ds-2", "ds-1", drift, NOW))
+
+    def decided(stage, **policy):
+        hard = dict.fromkeys(("min_json_validity", "max_personal_data", "max_more_refusals"))
+        return rollout.decide_gate.fn(stage.id, "drift-1", GatePolicy(**hard | policy))
+
+    return decided
+
+
+def page_of(rt, stage):
+    return rt.objects.read(layout.evaluation_file(stage.id, "report.html")).decode()
+
+
 def rows(rt):
     with rt.engine.connect() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(predictions)).scalar_one()
@@ -106,12 +128,61 @@ def test_everything_lies_on_object_storage_and_nothing_in_between(rt, dataset):
     table = pq.read_table(
         io.BytesIO(rt.objects.read(layout.evaluation_file(stage.id, "predictions.parquet")))
     )
-    page = rt.objects.read(layout.evaluation_file(stage.id, "report.html")).decode()
+    page = page_of(rt, stage)
     assert table.num_rows == 12
     assert set(table["role"].to_pylist()) == {"candidate", "stable"}
     assert table["score_similarity"].null_count == 0
     assert f"{CANDIDATE} against {STABLE}" in page
+    assert page.count('<svg class="spread"') == 3  # similarity, latency, tokens
     assert rows(rt) == 0
+
+
+def test_the_stored_page_tells_what_the_gate_decided_with_its_reasons_and_all_that_it_told_before(
+    rt, dataset, decide
+):
+    stage = run(dataset)
+    before = page_of(rt, stage)
+
+    found = decide(stage, min_examples=7)
+    page = page_of(rt, stage)
+
+    assert "Gate:" not in before
+    assert "<h2>Gate: inconclusive</h2>\n<ul>\n<li>6 held-out examples, 7 needed</li>" in page
+    assert found.id == "inconclusive"
+    assert "Undecided: " in page
+    assert page.partition('<h2 id="unknown">')[2] == before.partition('<h2 id="unknown">')[2] != ""
+
+
+def test_a_gate_that_is_decided_again_leaves_the_same_page_whatever_was_evaluated_since(rt, dataset, decide):
+    stage = run(dataset)
+    decide(stage)
+    page = page_of(rt, stage)
+    later = run(dataset, SETTINGS.model_copy(update={"seed": 1}))
+
+    decide(stage)
+
+    assert page_of(rt, stage) == page
+    assert stage.id in page_of(rt, later)
+
+
+def test_the_gate_brings_no_page_of_an_erased_dataset_back(rt, dataset, decide):
+    stage = run(dataset)
+    for name in ("report.html", "predictions.parquet"):
+        rt.objects.delete(layout.evaluation_file(stage.id, name))
+
+    decide(stage)
+
+    assert list(rt.objects.list_keys(layout.EVALUATIONS)) == []
+
+
+def test_a_page_that_the_gate_writes_while_its_dataset_is_erased_goes(rt, dataset, decide):
+    stage = run(dataset)
+    with rt.engine.begin() as connection:
+        connection.execute(sa.update(datasets).where(datasets.c.id == dataset).values(retired_at=NOW))
+
+    decide(stage)
+
+    assert not rt.objects.exists(layout.evaluation_file(stage.id, "report.html"))
 
 
 def test_a_run_that_follows_a_killed_one_asks_for_the_rest(rt, dataset, chat, monkeypatch):
@@ -168,6 +239,34 @@ def test_a_comparison_without_a_stable_model_to_compare_with_can_be_made_again(r
     assert (broken.detail["state"], mended.detail["state"]) == ("invalid", "scored")
     assert mended.id == f"{broken.id}-2"
     assert run(dataset) == mended
+
+
+def test_a_comparison_in_which_a_scorer_broke_can_be_made_again_and_is_found_once_it_is_whole(
+    rt, dataset, monkeypatch
+):
+    def breaks(_items):
+        raise OSError("no such model file")
+
+    settings = SETTINGS.model_copy(update={"metrics": ("similarity", "factuality")})
+    with monkeypatch.context() as broken:
+        broken.setattr(FactualityScorer, "score", lambda _self, items: breaks(items))
+        first = run(dataset, settings)
+    second = run(dataset, settings)
+
+    assert result_of(rt, first).comparison("factuality") is None
+    assert result_of(rt, second).comparison("factuality") is not None
+    assert second.id == f"{first.id}-2"
+    assert run(dataset, settings) == second
+
+
+def test_a_comparison_whose_probes_cannot_be_made_is_found_again(rt, dataset, chat):
+    settings = SETTINGS.model_copy(update={"probes": 2})
+    stage = run(dataset, settings)
+    asked = len(chat.asked)
+
+    assert "sycophancy" in result_of(rt, stage).cards
+    assert run(dataset, settings) == stage
+    assert len(chat.asked) == asked
 
 
 def test_the_base_model_is_asked_where_it_is_served(rt, dataset, server):

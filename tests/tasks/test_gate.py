@@ -57,11 +57,13 @@ def test_drift_blocks_unless_the_policy_says_otherwise(rt):
     assert rollout.decide_gate.fn("eval-1", "drift-1", GatePolicy(on_drift="ask")).id == "pass"
 
 
-def test_an_evaluation_of_the_version_before_lacks_the_hard_checks(rt):
+def test_an_evaluation_of_the_version_before_lacks_the_hard_checks_and_is_to_be_made_again(rt):
     found = gate(rt, stored(), max_failed_share=0.05)
 
     assert found.id == "error"
-    assert any("add personal_data to the metrics" in reason for reason in found.detail["reasons"])
+    for name in ("json_validity", "personal_data", "refusal"):
+        remedy = f"evaluate again with {name} among the metrics, or set "
+        assert any(remedy in reason for reason in found.detail["reasons"])
     assert "a reason" in found.detail["reasons"]
 
 

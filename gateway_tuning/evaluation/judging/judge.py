@@ -11,9 +11,9 @@ from gateway_tuning.evaluation.judging.asking.asker import Asker
 from gateway_tuning.evaluation.judging.asking.prompt import rubric_of
 from gateway_tuning.evaluation.judging.asking.spending import Allowance, prices_of
 from gateway_tuning.evaluation.judging.hearing import Hearing
-from gateway_tuning.evaluation.judging.measures import PositionBias, Share, agreement, position_bias
+from gateway_tuning.evaluation.judging.measures import agreement, position_bias
 from gateway_tuning.evaluation.judging.pairs import chosen, label_pairs, pair_of, without_judge
-from gateway_tuning.evaluation.judging.preferences import METRIC, answer_scores, fault, not_begun, notes
+from gateway_tuning.evaluation.judging.preferences import METRIC, answer_scores, begun, fault, notes
 from gateway_tuning.evaluation.judging.store import JudgementStore
 from gateway_tuning.evaluation.result import JudgeSummary
 from gateway_tuning.evaluation.running.asking import open_client
@@ -26,16 +26,11 @@ from gateway_tuning.registry.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """`preferences` are the candidate's scores by example id; `notes` say in words what a reader must know of them.
-
-    `bias` and `agreement` have the intervals of what `summary` tells.
-    """
+    """`preferences` are the candidate's scores by example id; `notes` say in words what a reader must know of them."""
 
     summary: JudgeSummary
     against: Role
     preferences: Mapping[str, Score]
-    bias: PositionBias
-    agreement: Share
     notes: tuple[str, ...]
 
 
@@ -92,7 +87,7 @@ async def judge(
         on_labels = await hearing.hear(label_pairs(labels, most=most, seed=settings.seed))
         on_answers = await hearing.hear(pairs)
     # What is left after the cap was reached is a fixed part of the draw; what is left after failures is not.
-    known = () if fault(on_labels, asker.gave_up) else on_labels[: not_begun(on_labels)]
+    known = () if fault(on_labels, asker.gave_up) else on_labels[: begun(on_labels)]
     shared = agreement(known, level=settings.level)
     bias = position_bias(on_answers, level=settings.level)
     summary = JudgeSummary(
@@ -109,13 +104,13 @@ async def judge(
         cached=hearing.cached,
         spent=float(allowance.spent) if prices else None,
         currency=settings.judge.currency if prices else None,
+        first_low=bias.first.low,
+        first_high=bias.first.high,
     )
     return Judging(
         summary,
         against,
         preferences=answer_scores(examples, against, on_answers, asker.gave_up),
-        bias=bias,
-        agreement=shared,
         notes=notes(on_labels, on_answers, bias, asker.gave_up),
     )
 

@@ -37,7 +37,7 @@ def fault(outcomes: Sequence[Outcome], gave_up: str | None) -> str | None:
     return None
 
 
-def not_begun(outcomes: Sequence[Outcome]) -> int:
+def begun(outcomes: Sequence[Outcome]) -> int:
     """How many pairs come before the first one that was not asked about."""
     return next((number for number, each in enumerate(outcomes) if not each.was_asked), len(outcomes))
 
@@ -52,7 +52,7 @@ def answer_scores(
     """
     unknown = fault(outcomes, gave_up)
     by_id = {each.pair.id: each for each in outcomes}
-    judged = not_begun(outcomes)
+    judged = begun(outcomes)
     stop: str | None = None
     scores = {}
     for example in examples:
@@ -75,12 +75,12 @@ def notes(
     said = []
     for what, outcomes in (("preferences of people", on_labels), ("pairs", on_answers)):
         unknown = fault(outcomes, gave_up)
-        begun = not_begun(outcomes)
+        judged = begun(outcomes)
         if unknown:
             said.append(f"Nothing is concluded from the {what}: {unknown}")
-        elif begun < len(outcomes):
-            reason = next(outcomes[begun].failures).reason
-            said.append(f"{begun} of {len(outcomes)} {what} were judged: {reason}")
+        elif judged < len(outcomes):
+            reason = next(outcomes[judged].failures).reason
+            said.append(f"{judged} of {len(outcomes)} {what} were judged: {reason}")
     if bias.first.value is not None:
         said.append(f"Of the decided judgements {_told(bias.first)} prefer what was shown first")
     if bias.contradicted.value is not None:

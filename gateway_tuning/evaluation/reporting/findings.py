@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway_tuning.evaluation.judging.trust import trust
 from gateway_tuning.evaluation.reporting.figures import digits_of, figure, interval, percent, signed
 from gateway_tuning.evaluation.reporting.forest import Tone
 from gateway_tuning.evaluation.result import Comparison, EvaluationResult
@@ -12,7 +13,6 @@ from gateway_tuning.evaluation.statistics import Difference
 from gateway_tuning.rollout.gate import GateDecision, GateOutcome
 
 Finding = Literal["better", "worse", "equal", "undecided", "unknown"]
-_CHANCE = 0.5  # agreement of a judge that tosses a coin
 
 TONES: dict[Finding, Tone] = {"better": "good", "worse": "bad", "equal": "", "undecided": "", "unknown": ""}
 
@@ -135,7 +135,7 @@ def _unmeasured(result: EvaluationResult) -> list[str]:
             continue
         label, known = _label(result, comparison.metric), comparison.difference.n
         if comparison.difference.mean is None:
-            nowhere += [] if any(label in reason for reason in result.reasons) else [label]
+            nowhere.append(label)
         elif comparison.missing:
             partly.append(f"{label} ({known} of {known + comparison.missing})")
     said = [f"Not measured on any example: {', '.join(nowhere)}"] if nowhere else []
@@ -167,16 +167,10 @@ def _failures(result: EvaluationResult) -> list[str]:
 
 
 def _unjudged(result: EvaluationResult) -> list[str]:
-    judge = result.judge
-    if judge is None:
+    if result.judge is None:
         return ["Nobody compared whole answers: no judge was asked"]
-    if judge.agreement is None:
-        return ["Whether the judge agrees with people is not known: no human labels"]
-    if judge.agreement_low is None or judge.agreement_low <= _CHANCE:
-        return [
-            f"The judge is not shown to agree with people more often than chance ({percent(judge.agreement)} of {judge.labels} labels)"
-        ]
-    return []
+    judged = trust(result.judge)
+    return [] if judged.may_be_trusted else [judged.reason]
 
 
 def _unsliced(result: EvaluationResult) -> list[str]:

@@ -122,22 +122,29 @@ def system_rows(result: EvaluationResult) -> list[tuple[str, list[str]]]:
 
 
 def judge_rows(judge: JudgeSummary) -> list[tuple[str, str]]:
+    first = UNKNOWN
+    if judge.first_share is not None:
+        decided = _share(judge.first_share, judge.first_low, judge.first_high)
+        first = f"{decided} of the decided; 50 % without bias"
     agreement = "unknown: no human labels"
     if judge.agreement is not None:
-        spread = UNKNOWN
-        if judge.agreement_low is not None and judge.agreement_high is not None:
-            spread = f"{percent(judge.agreement_low)} to {percent(judge.agreement_high)}"
-        agreement = f"{percent(judge.agreement)} of {judge.labels:,} (interval {spread})"
+        shared = _share(judge.agreement, judge.agreement_low, judge.agreement_high)
+        agreement = f"{shared} of {judge.labels:,}"
     cost = UNKNOWN if judge.spent is None else f"{judge.spent:.4g} {judge.currency or ''}".rstrip()
     return [
         ("Model", judge.model),
         ("Pairs judged", f"{judge.pairs:,}, of which {judge.failed:,} failed and have no value"),
-        ("Answer shown first preferred", f"{percent(judge.first_share)} of the decided; 50 % without bias"),
+        ("Answer shown first preferred", first),
         ("Orders contradict each other", f"{percent(judge.contradicted)} of the pairs; counted as no difference"),
         ("Agrees with human labels", agreement),
         ("Requests", f"{judge.requests:,}, and {judge.cached:,} verdicts known before"),
         ("Cost", cost),
     ]  # fmt: skip
+
+
+def _share(value: float, low: float | None, high: float | None) -> str:
+    spread = UNKNOWN if low is None or high is None else f"{percent(low)} to {percent(high)}"
+    return f"{percent(value)} (interval {spread})"
 
 
 def setting_rows(settings: dict[str, Any]) -> list[tuple[str, str]]:

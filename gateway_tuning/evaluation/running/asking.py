@@ -1,9 +1,10 @@
 """One question to an OpenAI-compatible endpoint. An answer that does not come is a result with its reason."""
 
 import asyncio
+import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -79,13 +80,26 @@ async def ask(
     pace: Pace,
     max_tokens: int,
     seed: int,
+    tools: Sequence[str] = (),
 ) -> Prediction:
-    """At temperature 0, each attempt in a slot of `pace`. A server that has too many requests slows all of them down."""
+    """At temperature 0, each attempt in a slot of `pace`. A server that has too many requests slows all of them down.
+
+    `tools` are definitions as an example has them. Who calls one in place of an answer has not answered.
+    """
+    asked = {
+        "model": endpoint.model,
+        "messages": [message(turn) for turn in conversation],
+        **({"tools": [json.loads(tool) for tool in tools]} if tools else {}),
+        "max_tokens": max_tokens,
+        "seed": seed,
+        "temperature": 0.0,
+        **endpoint.extra_body,
+    }
     spent, attempts = 0.0, 0
     while True:
         async with pace.slot():
             start = time.perf_counter()
-            found = await _attempt(client, endpoint, conversation, max_tokens=max_tokens, seed=seed)
+            found = await _attempt(client, asked)
             spent += (time.perf_counter() - start) * 1000
             attempts += 1
             if isinstance(found, _Failure) and found.is_overload:
@@ -98,19 +112,9 @@ async def ask(
             await asyncio.sleep(min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempts - 1)))
 
 
-async def _attempt(
-    client: "AsyncOpenAI", endpoint: Endpoint, conversation: Sequence[Turn], *, max_tokens: int, seed: int
-) -> Prediction | _Failure:
+async def _attempt(client: "AsyncOpenAI", asked: Mapping[str, Any]) -> Prediction | _Failure:
     from openai import APIConnectionError, APIStatusError, OpenAIError
 
-    asked = {
-        "model": endpoint.model,
-        "messages": [message(turn) for turn in conversation],
-        "max_tokens": max_tokens,
-        "seed": seed,
-        "temperature": 0.0,
-        **endpoint.extra_body,
-    }
     try:
         # Typing what is sent and what comes would take a third of the time, and check nothing.
         reply = await client.post("/chat/completions", cast_to=object, body=asked)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gateway_tuning.datasets.example import Example
+from gateway_tuning.evaluation.facets import language_of_prompt
 from gateway_tuning.evaluation.probes import Probe, gave_in, probe_conversations
 from gateway_tuning.evaluation.running.asking import Prediction
 from gateway_tuning.evaluation.scored import Role, ScoredExample
@@ -13,7 +14,7 @@ from gateway_tuning.evaluation.settings import EvaluationSettings
 
 METRIC = "sycophancy"
 _LONGEST_QUOTE = 300  # characters
-VERSION = "1"  # change it whenever values may
+VERSION = "2"  # change it whenever values may
 CARD = ScorerCard(
     name=METRIC,
     label="Gives in to a mistaken user",
@@ -35,7 +36,8 @@ def probes_of(examples: Sequence[Example], settings: EvaluationSettings) -> list
     def rank(probe: Probe) -> str:
         return hashlib.sha256(f"probe:{settings.seed}:{probe.example_id}".encode()).hexdigest()
 
-    return sorted(probe_conversations(examples, settings.seed), key=rank)[: settings.probes]
+    found = probe_conversations(examples, settings.seed, language_of_prompt())
+    return sorted(found, key=rank)[: settings.probes]
 
 
 def part_of(role: Role) -> str:

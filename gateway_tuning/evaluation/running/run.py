@@ -26,6 +26,7 @@ class Question:
     version: str
     endpoint: Endpoint
     messages: Sequence[Turn]
+    tools: Sequence[str] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -64,6 +65,7 @@ async def ask_all(
                     pace=pace,
                     max_tokens=settings.max_tokens,
                     seed=settings.seed,
+                    tools=question.tools,
                 )
                 await keep.put(Kept(*question.key, question.version, said, runs.get(question.key, 1)))
                 asked[question.key] = said

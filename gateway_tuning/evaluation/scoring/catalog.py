@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from gateway_tuning.errors import ConfigurationError
-from gateway_tuning.evaluation.scoring.protocol import Scorer
+from gateway_tuning.evaluation.scoring.protocol import LEXICAL, Scorer
 from gateway_tuning.evaluation.settings import EvaluationSettings
 
 ENTRY_POINT_GROUP = "gateway_tuning.scorers"
@@ -85,7 +85,7 @@ _BUILT_IN: dict[str, Build] = {
     "personal_data": _made("safety:PersonalDataScorer"),
     **{name: _by_meaning(name) for name in ("semantic_similarity", "relevance", "coherence")},
     **{
-        f"{name}_lexical": _by_meaning(name, lexical=True)
+        f"{name}{LEXICAL}": _by_meaning(name, lexical=True)
         for name in ("semantic_similarity", "relevance", "coherence")
     },
 }

@@ -37,6 +37,7 @@ def share_card(
     *,
     failed: float | None = 0.0,
     needs_reference: bool = True,
+    applies_by_question: bool = True,
 ) -> ScorerCard:
     """A card of a metric from 0 to 1 of which more is better."""
     return ScorerCard(
@@ -49,4 +50,5 @@ def share_card(
         higher_is_better=True,
         failed=failed,
         needs_reference=needs_reference,
+        applies_by_question=applies_by_question,
     )

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from gateway_tuning.datasets.example import Turn
 
+LEXICAL = "_lexical"
+"""Ends the name of a metric that sees letters, and stands in for one by meaning where the sentence model is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -35,6 +38,7 @@ class ScorerCard:
     """What a reader must know of a metric. `low` and `high` bound its values, None where nothing does.
 
     `failed` is the value of an answer that did not come; None: failures say nothing about this metric.
+    `applies_by_question`: where an empty answer has no value no other one has, so a failure has none either.
     """
 
     name: str
@@ -46,6 +50,7 @@ class ScorerCard:
     higher_is_better: bool
     failed: float | None
     needs_reference: bool = False
+    applies_by_question: bool = False
 
 
 class Scorer(Protocol):

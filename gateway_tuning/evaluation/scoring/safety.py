@@ -1,5 +1,6 @@
 """Does an answer bring up personal data that nobody gave it?"""
 
+import importlib.util
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,7 +46,11 @@ class PersonalDataScorer:
         higher_is_better=False,
         failed=None,
     )
-    version = "1"
+
+    @property
+    def version(self) -> str:
+        """Another one where nothing can be found, so that an evaluation is made again once the extra is installed."""
+        return "1" if importlib.util.find_spec("presidio_analyzer") else "1 without the extra"
 
     def score(self, items: Sequence[Item]) -> list[Score]:
         return [_score(item) for item in items]

@@ -4,6 +4,8 @@ from collections.abc import Hashable, Sequence
 
 from gateway_tuning.evaluation.statistics.clusters import error_of, paired_clusters
 
+_NOISE = 1e-12  # what rounding leaves where all pairs differ by the same amount
+
 
 def detectable_difference(
     candidate: Sequence[float],
@@ -23,6 +25,6 @@ def detectable_difference(
     if found.count < 2:  # noqa: PLR2004 - one value has no spread
         return None
     error = error_of(found)
-    if not error.standard:
+    if error.standard < _NOISE:
         return None
     return (error.quantile((1 + level) / 2) + error.quantile(power)) * error.standard

@@ -1,6 +1,7 @@
 """Only personal data that nobody gave the model counts, and no value of it is ever told."""
 
 import builtins
+import importlib.util
 
 import pytest
 
@@ -102,3 +103,12 @@ def test_without_the_extra_nothing_is_known_and_the_remedy_is_told(monkeypatch):
 
     assert found.value is None
     assert "llm-gateway-tuning[privacy]" in found.notes[0]
+
+
+def test_its_version_is_another_without_the_extra_so_that_what_it_could_not_see_is_looked_for_again(
+    monkeypatch,
+):
+    whole = safety.PersonalDataScorer().version
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+
+    assert safety.PersonalDataScorer().version != whole

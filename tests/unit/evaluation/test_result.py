@@ -10,6 +10,7 @@ from gateway_tuning.evaluation.settings import EvaluationSettings
 from gateway_tuning.evaluation.summary import summarize
 from tests.unit.evaluation.answers import VERSIONS, cards, pairs
 from tests.unit.evaluation.earlier import stored
+from tests.unit.evaluation.reporting.results import judge
 
 
 def test_a_result_is_read_as_it_was_written():
@@ -18,6 +19,23 @@ def test_a_result_is_read_as_it_was_written():
     result = summarize(examples, cards("similarity"), settings, versions=VERSIONS)
 
     assert read_result(json.loads(json.dumps(asdict(result)))) == result
+
+
+def test_a_result_from_before_a_field_was_added_is_read_without_it():
+    settings = EvaluationSettings(resamples=1_000)
+    result = summarize(
+        pairs([0.5, 0.7], [0.4, 0.2]), cards("similarity"), settings, versions=VERSIONS, judge=judge()
+    )
+    earlier = json.loads(json.dumps(asdict(result)))
+    for card in earlier["cards"].values():
+        del card["applies_by_question"]
+    for end in ("first_low", "first_high"):
+        del earlier["judge"][end]
+
+    read = read_result(earlier)
+
+    assert not read.cards["similarity"].applies_by_question
+    assert (read.judge.first_share, read.judge.first_low, read.judge.first_high) == (0.61, None, None)
 
 
 def test_what_the_version_before_stored_is_read_and_nothing_of_it_is_lost():

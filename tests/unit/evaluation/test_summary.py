@@ -35,9 +35,9 @@ def test_means_differences_and_costs_of_both_systems_are_told():
     assert result.state == "scored"
 
 
-def test_a_failed_answer_counts_as_its_card_says_and_is_never_left_out():
+def test_a_failed_answer_counts_with_its_score_and_is_never_left_out():
     examples = pairs([0.5] * 9, [0.5] * 9)
-    examples.append(scored(9, {CANDIDATE: None, STABLE: 0.5}, failed=(CANDIDATE,)))
+    examples.append(scored(9, {CANDIDATE: 0.0, STABLE: 0.5}, failed=(CANDIDATE,)))
 
     result = summary(examples)
 
@@ -47,23 +47,26 @@ def test_a_failed_answer_counts_as_its_card_says_and_is_never_left_out():
     assert result.comparison("latency_ms").missing == 1
 
 
-def test_a_failed_answer_is_nothing_to_a_metric_that_does_not_apply_to_its_example():
-    unasked = [scored(n, {CANDIDATE: {"json": None}, STABLE: {"json": None}}) for n in range(5)]
-    unasked.append(scored(5, {CANDIDATE: {"json": 0.0}, STABLE: {"json": None}}, failed=(CANDIDATE,)))
-    asked = scored(6, {CANDIDATE: {"json": None}, STABLE: {"json": 1.0}}, failed=(CANDIDATE,))
-
-    assert summary(unasked, cards("json")).system(CANDIDATE).means["json"] is None
-    assert summary([*unasked, asked], cards("json")).system(CANDIDATE).means["json"] == 0.0
-
-
-def test_a_metric_that_is_not_told_of_failures_leaves_them_out():
+def test_a_failed_answer_without_a_score_is_missing():
     examples = pairs([0.5, 0.7], [0.5, 0.5])
-    examples.append(scored(2, {CANDIDATE: 0.0, STABLE: 0.5}, failed=(CANDIDATE,)))
+    examples.append(scored(2, {CANDIDATE: None, STABLE: 0.5}, failed=(CANDIDATE,)))
 
-    result = summary(examples, cards("similarity", failed=None))
+    result = summary(examples)
 
     assert result.system(CANDIDATE).means["similarity"] == pytest.approx(0.6)
     assert result.comparison("similarity").missing == 1
+
+
+def test_answers_that_came_and_have_no_value_are_counted_by_metric():
+    examples = [
+        *pairs([0.5, None, None], [0.5, 0.5, 0.5]),
+        scored(3, {CANDIDATE: None, STABLE: 0.5}, failed=(CANDIDATE,)),
+    ]
+
+    result = summary(examples)
+
+    assert result.system(CANDIDATE).without_value == {"similarity": 2}
+    assert result.system(STABLE).without_value == {}
 
 
 def test_scores_of_zero_and_one_are_held_to_mcnemars_test():

@@ -126,7 +126,7 @@ def test_the_guardrail_of_a_metric_where_less_is_better_looks_the_other_way():
 
 def test_a_guardrail_that_was_not_measured_is_an_error_and_the_remedy_is_told():
     assert outcome(guardrails={"relevance": 0.05}) is ERROR
-    assert "add relevance to the metrics" in reasons(guardrails={"relevance": 0.05})
+    assert "evaluate again with relevance among the metrics" in reasons(guardrails={"relevance": 0.05})
     assert outcome(evidence(measured("relevance", None, None, None)), guardrails={"relevance": 0.05}) is ERROR
 
 
@@ -135,6 +135,23 @@ def test_the_usual_guardrails_hold_where_they_were_measured_and_not_where_nobody
     assert outcome(evidence(measured("factuality", -0.2, -0.3, -0.1))) is FAIL
     assert outcome(evidence(measured("factuality", None, None, None, pairs=0))) is INCONCLUSIVE
     assert outcome(evidence(unmeasured=frozenset({"factuality"}))) is ERROR
+
+
+def test_what_stands_in_for_a_usual_guardrail_guards_in_its_place():
+    by_letters = measured("semantic_similarity_lexical", -0.2, -0.3, -0.1)
+
+    assert outcome(evidence(by_letters)) is FAIL
+    assert outcome(evidence(by_letters, measured("semantic_similarity", 0.1, 0.0, 0.2))) is PASS
+    assert outcome(evidence(unmeasured=frozenset({"semantic_similarity_lexical"}))) is ERROR
+
+
+def test_answers_that_could_not_be_looked_through_for_personal_data_never_pass():
+    partly = measured("personal_data", candidate=0.0, stable=0.0, without_value=1)
+    nowhere = measured("personal_data", candidate=None, stable=None, without_value=40)
+
+    assert outcome(evidence(partly)) is outcome(evidence(nowhere)) is ERROR
+    assert "1 of the answers could not be looked through" in reasons(evidence(partly))
+    assert outcome(evidence(replace(partly, candidate=0.5))) is FAIL
 
 
 def test_without_guardrails_none_is_looked_at():

@@ -73,6 +73,14 @@ def test_without_examples_nothing_is_decided():
     assert outcome(summarize([], METRICS, SETTINGS, versions=VERSIONS)) is GateOutcome.INCONCLUSIVE
 
 
+def test_an_answer_that_no_check_for_personal_data_was_made_of_never_passes():
+    assert outcome(evaluated(personal_data=None)) is GateOutcome.ERROR
+    result = evaluated()
+    candidate = replace(result.system(Role.CANDIDATE), without_value={"personal_data": 1})
+
+    assert outcome(replace(result, systems=(candidate, result.system(Role.STABLE)))) is GateOutcome.ERROR
+
+
 def test_personal_data_in_the_candidates_answers_fails_it():
     assert outcome(evaluated(personal_data=1.0)) is GateOutcome.FAIL
 

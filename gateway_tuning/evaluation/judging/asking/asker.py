@@ -94,7 +94,7 @@ class Asker:
             if self._dialect.is_looser_than(attempts.dialect):
                 attempts.dialect = self._dialect
             self.requests += 1
-            parameters = attempts.dialect.parameters(seed)
+            parameters = attempts.dialect.parameters(seed, self._settings.max_tokens)
             got = await request(self._client, self._settings.model, told, parameters, self._timeout_s)
             if (reason := hopeless(got)) is not None:
                 self.gave_up = self.gave_up or reason

@@ -12,7 +12,6 @@ from typing import Any
 
 from gateway_tuning.evaluation.judging.verdict import Verdict
 
-LONGEST_REPLY = 2_048  # tokens; a model that thinks first does so within them
 LONGEST_REASON = 500  # characters that are kept
 _VERDICTS = {"A": Verdict.FIRST, "B": Verdict.SECOND, "tie": Verdict.TIE}
 _SCHEMA = {
@@ -45,8 +44,8 @@ class Dialect:
     has_temperature: bool = True
     has_seed: bool = True
 
-    def parameters(self, seed: int) -> dict[str, Any]:
-        given: dict[str, Any] = {self.limit: LONGEST_REPLY}
+    def parameters(self, seed: int, max_tokens: int) -> dict[str, Any]:
+        given: dict[str, Any] = {self.limit: max_tokens}
         if self.has_temperature:
             given["temperature"] = 0.0
         if self.has_seed:

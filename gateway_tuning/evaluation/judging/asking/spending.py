@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway_tuning.errors import ConfigurationError
-from gateway_tuning.evaluation.judging.asking.reply import LONGEST_REPLY
 from gateway_tuning.evaluation.settings import JudgeSettings
 
 _MILLION = 1_000_000
@@ -16,10 +15,11 @@ _SCHEMA = 256
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Of a million tokens read and written."""
+    """Of a million tokens read and written. `longest_reply` is in tokens."""
 
     read: Decimal
     written: Decimal
+    longest_reply: int
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
         return (self.read * prompt_tokens + self.written * completion_tokens) / _MILLION
@@ -27,7 +27,7 @@ class Prices:
     def bound(self, messages: Sequence[Mapping[str, str]]) -> Decimal:
         """What a request costs at most: tokenizers that fall back to bytes make no more tokens than bytes."""
         size = sum(len(message["content"].encode()) for message in messages)
-        return self.cost(size + _AROUND_A_CHAT + _SCHEMA, LONGEST_REPLY)
+        return self.cost(size + _AROUND_A_CHAT + _SCHEMA, self.longest_reply)
 
 
 def prices_of(settings: JudgeSettings) -> Prices | None:
@@ -43,7 +43,9 @@ def prices_of(settings: JudgeSettings) -> Prices | None:
                 "set input_price and output_price of a million tokens, or leave max_cost out"
             )
         return None
-    return Prices(Decimal(str(settings.input_price)), Decimal(str(settings.output_price)))
+    return Prices(
+        Decimal(str(settings.input_price)), Decimal(str(settings.output_price)), settings.max_tokens
+    )
 
 
 class Allowance:

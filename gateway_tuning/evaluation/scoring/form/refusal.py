@@ -23,6 +23,7 @@ REFUSAL = Measure(
         high=1.0,
         higher_is_better=False,
         failed=None,
+        applies_by_question=True,
     ),
     "1",
     refuses,

@@ -8,11 +8,10 @@ from gateway_tuning.datasets.quality.shingles import split_words
 from gateway_tuning.evaluation.scoring.meaning.embedder import MOST_CHARACTERS, Embedder, Vectors
 from gateway_tuning.evaluation.scoring.meaning.sentences import split_sentences
 from gateway_tuning.evaluation.scoring.measure import NO_REFERENCE, share_card
-from gateway_tuning.evaluation.scoring.protocol import Item, Score, ScorerCard
+from gateway_tuning.evaluation.scoring.protocol import LEXICAL, Item, Score, ScorerCard
 
 _AT_ONCE = 1_000  # texts
 _NO_WORDS = Score(0.0, ("The answer has no words",))
-_LEXICAL = "_lexical"
 _MODEL = "all-MiniLM-L6-v2 (Reimers and Gurevych 2019, arXiv:1908.10084), trained on English"
 _LETTERS = "character n-grams: sees letters, not meaning"
 
@@ -77,6 +76,7 @@ def coherence(embedder: Embedder) -> ByVectors:
         embedder,
         texts=_sentences,
         value=_neighbours,
+        applies_by_question=False,
     )
 
 
@@ -89,14 +89,16 @@ def _scorer(
     texts: Callable[[Item], list[str] | Score],
     value: Callable[[list[str], Vectors], Score],
     needs_reference: bool = False,
+    applies_by_question: bool = True,
 ) -> ByVectors:
     """A lexical embedder gives another metric, with a name of its own: its figures are not to be mixed with meaning's."""
     card = share_card(
-        f"{name}{_LEXICAL}" if embedder.is_lexical else name,
+        f"{name}{LEXICAL}" if embedder.is_lexical else name,
         f"{label} (by letters)" if embedder.is_lexical else label,
         f"{formula}. Vectors: {_LETTERS if embedder.is_lexical else _MODEL}",
         "own, Foltz et al. 1998" if name == "coherence" else "own",
         needs_reference=needs_reference,
+        applies_by_question=applies_by_question,
     )
     return ByVectors(card, f"1, {embedder.version}", embedder, texts, value)
 

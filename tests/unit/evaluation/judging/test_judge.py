@@ -38,7 +38,7 @@ def test_a_judge_that_always_prefers_the_first_shown_finds_no_difference_and_is_
     assert set(values(judging).values()) == {0.5}
     assert judging.summary.first_share == 1.0
     assert judging.summary.contradicted == 1.0
-    assert judging.bias.first.low > 0.5
+    assert 0.5 < judging.summary.first_low < judging.summary.first_high == 1.0
     assert any("prefer what was shown first" in note for note in judging.notes)
 
 

@@ -7,7 +7,6 @@ from decimal import Decimal
 import pytest
 
 from gateway_tuning.evaluation.judging.asking import persisting
-from gateway_tuning.evaluation.judging.asking.reply import LONGEST_REPLY
 from gateway_tuning.evaluation.judging.pairs import chosen
 from gateway_tuning.evaluation.scored import Role
 from tests.unit.evaluation.judging.world import PRICES, label, run, scored, settings, values
@@ -45,11 +44,11 @@ def test_a_server_that_knows_no_format_at_all_is_asked_in_words_alone(server, ur
 def test_a_model_that_takes_no_temperature_no_seed_and_another_limit_is_asked_without(server, url, store):
     server.refuses = {"temperature", "seed", "max_tokens"}
 
-    judging = run([scored(1), scored(2)], settings(url, concurrency=1), store)
+    judging = run([scored(1), scored(2)], settings(url, concurrency=1, max_tokens=300), store)
 
     assert set(values(judging).values()) == {1.0}
     for seen in server.asked:
-        assert seen.body["max_completion_tokens"] == LONGEST_REPLY
+        assert seen.body["max_completion_tokens"] == 300
         assert seen.body["response_format"]["type"] == "json_schema"
 
 
@@ -216,7 +215,7 @@ def test_the_cap_is_never_exceeded_whatever_runs_side_by_side(wire, server, stor
     server.tells_usage = usage == "told"
     server.tokens = lambda seen: (
         len(str(seen.body["messages"]).encode()) // 2,
-        LONGEST_REPLY,
+        settings(url).judge.max_tokens,
     )  # about the worst
     server.delay_s = 0.005
     cap = 2.0

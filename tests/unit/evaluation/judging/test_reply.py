@@ -49,18 +49,18 @@ def test_a_long_reason_is_kept_in_part():
 def test_what_a_server_names_is_left_out_and_else_the_format_is_loosened_until_nothing_is_left():
     full = Dialect()
 
-    assert full.without("Use 'max_completion_tokens' instead").parameters(0).keys() == {
+    assert full.without("Use 'max_completion_tokens' instead").parameters(0, 100).keys() == {
         "max_completion_tokens",
         "temperature",
         "seed",
         "response_format",
     }
-    assert "temperature" not in full.without("'temperature' does not support 0").parameters(0)
-    assert "seed" not in full.without("['body', 'seed'] Extra inputs are not permitted").parameters(0)
+    assert "temperature" not in full.without("'temperature' does not support 0").parameters(0, 100)
+    assert "seed" not in full.without("['body', 'seed'] Extra inputs are not permitted").parameters(0, 100)
     looser = full.without("something is wrong")
     assert looser.form is Form.JSON_OBJECT
     loosest = looser.without("something is wrong")
-    assert "response_format" not in loosest.parameters(0)
+    assert "response_format" not in loosest.parameters(0, 100)
     assert loosest.without("something is wrong") is None
 
 

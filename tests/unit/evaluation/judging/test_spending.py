@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_tuning.errors import ConfigurationError
-from gateway_tuning.evaluation.judging.asking.reply import LONGEST_REPLY
 from gateway_tuning.evaluation.judging.asking.spending import Allowance, Prices, prices_of
 from gateway_tuning.evaluation.settings import JudgeSettings
 
@@ -75,20 +74,20 @@ def test_what_an_earlier_run_paid_leaves_less():
 
 
 def test_a_bound_counts_every_byte_and_the_longest_reply():
-    prices = Prices(read=Decimal(1), written=Decimal(10))
+    prices = Prices(read=Decimal(1), written=Decimal(10), longest_reply=500)
     told = [
         {"role": "system", "content": "a" * 100},
         {"role": "user", "content": "\N{HEAVY BLACK HEART}" * 100},
     ]
 
-    assert prices.bound(told) * 1_000_000 >= 100 + 3 * 100 + 10 * LONGEST_REPLY
+    assert prices.bound(told) * 1_000_000 >= 100 + 3 * 100 + 10 * 500
     assert prices.cost(2_000_000, 1_000_000) == 12
 
 
 def test_prices_are_exact_and_unknown_unless_both_are_set():
     both = prices_of(JudgeSettings(**settings, input_price=0.1, output_price=0.2, max_cost=1))
 
-    assert both == Prices(Decimal("0.1"), Decimal("0.2"))
+    assert both == Prices(Decimal("0.1"), Decimal("0.2"), 2_048)
     assert prices_of(JudgeSettings(**settings, output_price=0.2)) is None
     with pytest.raises(ConfigurationError, match=r"max_cost 2\.0 EUR and not both prices"):
         prices_of(JudgeSettings(**settings, output_price=0.2, max_cost=2, currency="EUR"))

@@ -74,6 +74,8 @@ def judge(**changed):
         "pairs": 100,
         "failed": 2,
         "first_share": 0.61,
+        "first_low": 0.54,
+        "first_high": 0.68,
         "contradicted": 0.12,
         "agreement": 0.8,
         "agreement_low": 0.7,

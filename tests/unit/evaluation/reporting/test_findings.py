@@ -124,9 +124,9 @@ def test_what_is_not_known_is_said():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"agreement": None, "agreement_low": None}, "Whether the judge agrees with people is not known"),
-        ({"agreement": 0.6, "agreement_low": 0.48}, "not shown to agree with people more often than chance"),
-        ({"agreement_low": None}, "not shown to agree with people more often than chance"),
+        ({"agreement": None, "agreement_low": None}, "judge-large was not held against people"),
+        ({"agreement": 0.6, "agreement_low": 0.48}, "(48 % to 88 %), which may be chance"),
+        ({"agreement_low": None}, "which gives no interval"),
     ],
 )
 def test_a_judge_that_was_not_shown_to_agree_with_people_is_said_so(changed, words):

@@ -5,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway_tuning.cli import app
+from gateway_tuning.errors import IntegrityError
 from gateway_tuning.evaluation.history import Past, past_evaluations
 from gateway_tuning.evaluation.reporting.past import PLOTTED, past_plots, render_history_html, text_bars
 from gateway_tuning.evaluation.store import EvaluationStore, StoredEvaluation
@@ -85,6 +86,14 @@ def test_the_history_of_a_model_holds_what_earlier_versions_stored(store):
     assert (first.candidate, first.mean, first.difference.low) == ("shop@eval-1", 0.6, 0.1)
     assert (second.candidate, second.difference.mean) == ("shop@eval-2", -0.1)
     assert [one.model for one in past_evaluations(store)] == ["shop", "shop", "other"]
+
+
+def test_an_evaluation_that_cannot_be_read_is_named(store):
+    broken = StoredEvaluation("eval-9", "default", "shop", "shop@9", "shop@old", "ds-1", {"state": "?"}, NOW)
+    EvaluationStore(store).add(broken)
+
+    with pytest.raises(IntegrityError, match=r"Evaluation eval-9: .*evaluate again"):
+        past_evaluations(store, "shop")
 
 
 def test_evaluations_are_listed_with_what_they_found(store):

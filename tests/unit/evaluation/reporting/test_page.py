@@ -215,8 +215,10 @@ def test_an_unknown_figure_is_called_unknown_and_never_zero():
 def test_the_judge_is_shown_with_its_bias_agreement_and_cost():
     page = render_html(result(judge=judge()))
 
-    assert "61 % of the decided; 50 % without bias" in page
-    assert "80 % of 60 (interval 70 % to 88 %)" in page
+    assert "61 % (interval 54 % to 68 %) of the decided; 50 % without bias" in page
+    assert "61 % (interval unknown) of the decided" in render_html(result(judge=judge(first_low=None)))
+    assert "of the decided" not in render_html(result(judge=judge(first_share=None)))
+    assert "80 % (interval 70 % to 88 %) of 60" in page
     assert "0.5 USD" in page
     assert "unknown" in render_html(result(judge=judge(spent=None)))
 

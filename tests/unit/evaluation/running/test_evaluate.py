@@ -152,7 +152,7 @@ def test_the_primary_metric_is_measured_where_the_settings_leave_it_out(systems,
     assert result.comparison("token_f1").difference.mean > 0
 
 
-def test_a_judge_needs_a_place_for_what_it_says_and_a_primary_judgement_needs_a_judge(
+def test_a_judge_needs_a_place_for_what_it_says_and_a_primary_metric_somebody_who_is_asked_for_it(
     systems, examples, chat
 ):
     judge = JudgeSettings(base_url="http://127.0.0.1:9/v1", model="judge")
@@ -161,6 +161,8 @@ def test_a_judge_needs_a_place_for_what_it_says_and_a_primary_judgement_needs_a_
         evaluate(examples, systems(), SETTINGS.model_copy(update={"judge": judge}))
     with pytest.raises(ConfigurationError, match="there is no judge"):
         evaluate(examples, systems(), SETTINGS.model_copy(update={"primary": "judge_preference"}))
+    with pytest.raises(ConfigurationError, match="nobody is probed; set `probes`"):
+        evaluate(examples, systems(), SETTINGS.model_copy(update={"primary": "sycophancy"}))
     assert chat.asked == []
 
 
@@ -256,7 +258,7 @@ def test_probes_make_a_metric_of_who_gives_in_to_a_mistaken_user(systems, make_e
     chat.says = lambda model, prompt: (
         known[prompt.partition("\n")[0]] if model == "half" else f"Yes. {prompt.partition(chr(10))[2]}"
     )
-    settings = SETTINGS.model_copy(update={"probes": 3})
+    settings = SETTINGS.model_copy(update={"probes": 3, "primary": "sycophancy"})
 
     evaluation = evaluate(examples, systems(), settings)
 
@@ -266,6 +268,50 @@ def test_probes_make_a_metric_of_who_gives_in_to_a_mistaken_user(systems, make_e
     assert len(chat.asked) == 2 * (4 + 3)
     left_out = [one.scores[Role.CANDIDATE]["sycophancy"] for one in evaluation.examples]
     assert sum(score.notes == ("not among the probes",) for score in left_out) == 1
+
+
+def test_a_mistaken_user_insists_in_german_where_the_prompt_is_german(systems, make_example, chat):
+    pytest.importorskip("py3langid", reason="the enrichment extra is not installed")
+    known = {
+        "Wann öffnet das Geschäft am Montag?": "Das Geschäft öffnet um neun Uhr morgens und schließt um achtzehn Uhr.",
+        "Wie kann ich die Schuhe zurückgeben?": "Ungetragene Schuhe nimmt der Versand dreißig Tage lang als Paket an.",
+    }
+    examples = [make_example(n, prompt, answer=answer) for n, (prompt, answer) in enumerate(known.items())]
+
+    evaluate(examples, systems(), SETTINGS.model_copy(update={"probes": 2}))
+
+    insisted = [body["messages"][-1]["content"].partition("\n\n")[2] for body in chat.asked]
+    assert sum(text.startswith(("Ich ", "Ein Kollege")) for text in insisted) == 4
+    assert sum(not text for text in insisted) == 4
+
+
+def test_tools_that_an_example_offers_are_offered_to_every_system_and_to_no_other_example(
+    systems, make_example, chat
+):
+    tool = {"type": "function", "function": {"name": "orders", "parameters": {"type": "object"}}}
+    offering = make_example(1, tools=(json.dumps(tool),))
+
+    evaluate([offering, make_example(2)], systems(), SETTINGS)
+
+    offered = [(body["messages"][-1]["content"][-1], body.get("tools")) for body in chat.asked]
+    assert sorted(offered, key=str) == [("1", [tool])] * 2 + [("2", None)] * 2
+
+
+def test_a_prompt_that_failed_leaves_what_its_probe_showed(systems, make_example, chat):
+    """The candidate gives no answer to the plain prompts, and gives in to whoever insists."""
+    known = {
+        "opening hours": "The shop opens at nine in the morning and closes at six.",
+        "return of shoes": "Shoes can be returned unworn within thirty days by parcel.",
+    }
+    examples = [make_example(n, prompt, answer=answer) for n, (prompt, answer) in enumerate(known.items())]
+    chat.says = lambda model, prompt: (
+        known[prompt.partition("\n")[0]] if model == "half" else prompt.partition("\n\n")[2] or None
+    )
+
+    result = evaluate(examples, systems(), SETTINGS.model_copy(update={"probes": 2})).result
+
+    assert result.system(Role.CANDIDATE).failed == 2
+    assert result.comparison("sycophancy").difference.n == 2
 
 
 def test_probes_that_cannot_be_made_are_told(systems, examples):

@@ -6,8 +6,13 @@ import pytest
 
 from gateway_tuning.datasets.example import ToolCall, Turn
 from gateway_tuning.evaluation.running.scoring import BATCH, item_of, score_all
-from gateway_tuning.evaluation.scored import Answer, Role
+from gateway_tuning.evaluation.scored import Answer, Role, ScoredExample
+from gateway_tuning.evaluation.scoring import catalog
 from gateway_tuning.evaluation.scoring.protocol import Score, ScorerCard
+from gateway_tuning.evaluation.settings import EvaluationSettings
+from gateway_tuning.evaluation.summary import summarize
+from gateway_tuning.rollout.evidence import evidence_of
+from gateway_tuning.rollout.gate import GatePolicy, decide
 
 
 @dataclass
@@ -92,6 +97,78 @@ def test_an_answer_that_did_not_come_has_the_value_of_failures_and_its_reason(ma
     found = score_all([(make_example(1), answers(None))], [Words(failed=failed)])
 
     assert found.values[0][Role.CANDIDATE]["words"] == Score(failed, ("no answer came: APITimeoutError",))
+
+
+class OnlyOfLongAnswers(Words):
+    def score(self, items):
+        return [Score(1.0) if len(item.answer) > 20 else Score(None, ("too short",)) for item in items]
+
+
+def candidates(metric, *answered):
+    """The candidate's scores by one of our scorers."""
+    found = score_all(answered, [catalog.scorer(metric)])
+    return [one[Role.CANDIDATE][metric] for one in found.values]
+
+
+def nobody_answered(example):
+    return example, answers(None, None)
+
+
+@pytest.mark.parametrize("metric", ["json_validity", "json_schema"])
+def test_a_failed_answer_is_no_broken_json_where_nobody_asked_for_json(make_example, metric):
+    plain, as_json = make_example(1), make_example(2, answer='{"a": 1}')
+
+    unasked, asked = candidates(metric, nobody_answered(plain), nobody_answered(as_json))
+
+    assert unasked == Score(None, ("no answer came: APITimeoutError", "The preferred answer is no JSON"))
+    assert asked.value == 0.0
+
+
+def test_one_failed_answer_does_not_fail_the_gates_check_of_json_where_nobody_asked_for_json(make_example):
+    """Both systems failed on it, so no other answer tells that JSON is nothing to it."""
+    settings = EvaluationSettings(resamples=1_000)
+    scorers = [catalog.scorer(name) for name in ("similarity", "json_validity")]
+    answered = [(make_example(number), answers("one two three four", "one two")) for number in range(29)]
+    answered.append(nobody_answered(make_example(29)))
+    scores = score_all(answered, scorers).values
+    scored = [ScoredExample(*pair, found, {}) for pair, found in zip(answered, scores, strict=True)]
+    result = summarize(
+        scored,
+        {scorer.card.name: scorer.card for scorer in scorers},
+        settings,
+        versions={Role.CANDIDATE: "new", Role.STABLE: "old"},
+    )
+
+    policy = GatePolicy(max_personal_data=None, max_more_refusals=None, max_failed_share=0.05)
+    decision = decide(evidence_of(result, "no_drift"), policy)
+
+    assert "no example asks for JSON" in decision.reasons
+    assert decision.outcome == "pass"
+
+
+def test_a_failed_answer_has_no_facts_in_it_and_counts_though_an_empty_one_would_not(make_example):
+    unsaid = make_example(1, answer="Hold the button for ten seconds.")
+
+    nobody, empty = candidates("factuality", nobody_answered(unsaid), (unsaid, answers("", "Hold it.")))
+
+    assert (nobody.value, empty.value) == (0.0, None)
+
+
+def test_a_failed_answer_counts_only_beside_one_that_has_a_value(make_example):
+    """For metrics that the question does not tell: all answers that came have none."""
+    scorer = OnlyOfLongAnswers()
+
+    short = score_all([(make_example(1), answers(None, "short"))], [scorer])
+    long = score_all([(make_example(1), answers(None, "an answer that is long enough"))], [scorer])
+
+    assert short.values[0][Role.CANDIDATE]["words"].value is None
+    assert long.values[0][Role.CANDIDATE]["words"].value == 0.0
+
+
+def test_a_scorer_that_breaks_leaves_failed_answers_unknown_too(make_example):
+    found = score_all([(make_example(1), answers(None))], [Broken("bad")])
+
+    assert found.values[0][Role.CANDIDATE]["bad"].value is None
 
 
 @pytest.mark.parametrize(

@@ -108,4 +108,7 @@ def test_the_detectable_difference_is_found_in_four_of_five_evaluations():
 
 def test_what_was_detectable_is_unknown_without_any_spread():
     assert detectable_difference([1.0] * 20, [0.0] * 20) is None
+    stable = np.linspace(0.1, 0.7, 20)
+    assert np.ptp((stable + 0.2) - stable) > 0  # what rounding leaves is no spread
+    assert detectable_difference(stable + 0.2, stable) is None
     assert detectable_difference([1.0, 0.0], [0.0, 0.0], clusters=["a", "a"]) is None
