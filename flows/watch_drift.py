@@ -1,5 +1,6 @@
 """Has what users ask changed since the model they meet was trained? Every day, and by hand."""
 
+import logging
 from datetime import UTC, datetime
 
 from prefect import flow
@@ -7,7 +8,10 @@ from prefect.runtime import flow_run
 
 from gateway_tuning.drift.live.policy import LiveDriftPolicy
 from gateway_tuning.drift.settings import DriftSettings
+from gateway_tuning.errors import OrchestratorError
 from tasks import live_drift
+
+logger = logging.getLogger("gateway_tuning.drift")
 
 _POLICY, _SETTINGS = LiveDriftPolicy(), DriftSettings()
 
@@ -29,12 +33,23 @@ def watch_drift(
 
     Returns:
         State of each model and what followed.
+
+    Raises:
+        OrchestratorError: of some models the check or what should follow failed; those of the others were made.
     """
     # A run that is tried again looks at the same time again.
     at = min(flow_run.scheduled_start_time or datetime.now(UTC), datetime.now(UTC))
-    told = {}
+    told, failed = {}, {}
     for served in live_drift.served_models(tenant, model):
-        report = live_drift.check_live_drift(served, policy, settings, at)
-        done = live_drift.act_on_drift(report.id, policy)
-        told[f"{served.tenant}/{served.model}"] = f"{report.detail['state']}; {done}"
+        name = f"{served.tenant}/{served.model}"
+        try:
+            report = live_drift.check_live_drift(served, policy, settings, at)
+            done = live_drift.act_on_drift(report.id, policy)
+        except Exception as error:  # the other models are checked all the same
+            logger.exception("the check of %s failed", name)
+            failed[name] = type(error).__name__
+        else:
+            told[name] = f"{report.detail['state']}; {done}"
+    if failed:
+        raise OrchestratorError(f"Not checked, see the log and run it again: {failed}; checked: {told}")
     return told

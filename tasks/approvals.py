@@ -33,6 +33,7 @@ class ApprovalForm(RunInput):
     by: str = Field(
         min_length=1,
         max_length=100,
+        pattern=r"\S",
         description="Your name, for the audit log. Whoever asked for the promotion cannot approve it",
     )
     reason: str | None = Field(None, max_length=1000, description="Kept with the decision")
@@ -126,7 +127,8 @@ def see_to_forms() -> dict[str, list[str]]:
     ]
     closed = []
     for parameters in rt.prefect.under_way(DEPLOYMENT, now=now()):
-        approval_id, tenant = str(parameters["approval_id"]), str(parameters["tenant"])
+        # A run that somebody started by hand may leave out what is the default.
+        approval_id, tenant = str(parameters["approval_id"]), str(parameters.get("tenant", "default"))
         if rt.approvals.get(approval_id, tenant=tenant).state is ApprovalState.PENDING:
             continue
         form = rt.prefect.start(

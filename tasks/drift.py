@@ -1,6 +1,7 @@
 """Has what users ask changed since the stable model was trained?"""
 
 import logging
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
@@ -11,13 +12,15 @@ from prefect.artifacts import create_markdown_artifact
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.datasets.example import Example
 from gateway_tuning.datasets.published import read_all
-from gateway_tuning.drift.check import Window, check_drift, learn_topics
+from gateway_tuning.datasets.retired import successor
+from gateway_tuning.drift.check import DriftReport, Window, check_drift, failed, learn_topics
 from gateway_tuning.drift.report import evidently_html, render_markdown
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.drift.store import OLDER_HALF, CheckKind, StoredDriftReport
-from gateway_tuning.drift.texts.topics import TopicModel
-from gateway_tuning.errors import NotFoundError
+from gateway_tuning.drift.texts.topics import TooFewWordsError, TopicModel
+from gateway_tuning.errors import ErasedError, IntegrityError, NotFoundError
 from gateway_tuning.storage import layout
+from gateway_tuning.storage.database import reading
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.drift")
@@ -30,47 +33,36 @@ def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings
     """Compare the dataset with the one the stable version was trained on.
 
     A stable version that was not trained here has none. Then the older half of the dataset is the reference, by
-    the time of its feedback, and the report says so. Checks against one dataset share a false alarm rate.
+    the time of its feedback, and the report says so. Checks against one dataset share a false alarm rate. A dataset that
+    cannot be read any more is an error with its reason, which is no pass; such a check may be made again.
 
     Raises:
         ConflictError: another check against the same dataset was made meanwhile; this one is to be made again.
     """
     rt = runtime()
     stable = rt.registry.get(stable_id)
-    stable_dataset = stable.dataset_id
+    stable_dataset = dataset_of(stable_id)
     reference_id = stable_dataset or f"{OLDER_HALF}{dataset_id}"
     identity = _identity(dataset_id, reference_id, settings)
     known = rt.drift.find(identity)
-    if known is None:
-        manifest = rt.datasets.manifest(dataset_id)
-        examples = read_all(rt.objects, manifest)
-        if stable_dataset:
-            older = read_all(rt.objects, rt.datasets.manifest(stable_dataset))
-            reference: Window | None = window_of(older, stable_dataset)
-            current = window_of(examples, dataset_id)
-        else:
-            reference, current = _halves(examples, dataset_id)
-        number = rt.drift.next_number(manifest.tenant, stable.model, CheckKind.DATASET, reference_id)
-        topics = None if stable_dataset is None else topics_of(stable_dataset, reference, settings)
-        report = check_drift(reference, current, settings, check_number=number, topics=topics)
-        spent = bool(report.metrics)
-        if reference is not None:
-            _store_evidently(identity, reference, current)
-        create_markdown_artifact(render_markdown(report), key="drift", description=identity)
+    if known is None or known.state == "error":
+        number = rt.drift.next_number(stable.tenant, stable.model, CheckKind.DATASET, reference_id)
+        report = _checked(dataset_id, stable_dataset, settings, number, identity)
         known = rt.drift.add(
             StoredDriftReport(
                 identity,
-                manifest.tenant,
+                stable.tenant,
                 dataset_id,
                 reference_id,
                 asdict(report),
                 now(),
                 model=stable.model,
                 kind=CheckKind.DATASET,
-                check_number=number if spent else None,
-                alpha=report.alpha if spent else None,
+                check_number=number if report.spends else None,
+                alpha=report.alpha if report.spends else None,
             )
         )
+        create_markdown_artifact(render_markdown(report), key="drift", description=identity)
     detail = {name: known.result[name] for name in ("state", "reasons", "metrics", "score")}
     reference_label = known.result["reference"] or "nothing: there is no earlier feedback"
     return StageResult(
@@ -79,13 +71,51 @@ def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings
     )
 
 
+def dataset_of(version_id: str) -> str | None:
+    """What a version was trained on, or what is left of it after an erasure."""
+    rt = runtime()
+    dataset_id = rt.registry.get(version_id).dataset_id
+    if dataset_id is None:
+        return None
+    with reading(rt.engine) as connection:
+        return successor(connection, dataset_id) or dataset_id
+
+
+def _checked(
+    dataset_id: str, stable_dataset: str | None, settings: DriftSettings, number: int, identity: str
+) -> DriftReport:
+    try:
+        examples = _examples(dataset_id)
+        if stable_dataset is None:
+            reference, current = _halves(examples, dataset_id)
+        else:
+            reference, current = (
+                window_of(_examples(stable_dataset), stable_dataset),
+                window_of(examples, dataset_id),
+            )
+    except (NotFoundError, ErasedError, IntegrityError) as error:
+        return failed(error, reference=stable_dataset, current=dataset_id)
+    topics = None if stable_dataset is None else topics_of(stable_dataset, reference, settings)
+    if reference is not None:
+        _store_evidently(identity, reference, current)
+    return check_drift(reference, current, settings, check_number=number, topics=topics)
+
+
+def _examples(dataset_id: str) -> list[Example]:
+    return read_all(runtime().objects, runtime().datasets.manifest(dataset_id))
+
+
 def _halves(examples: Sequence[Example], dataset_id: str) -> tuple[Window | None, Window]:
     """Older and newer half by the time of the feedback; no older one where all came at one moment."""
     ordered = sorted(examples, key=lambda example: (example.last_feedback_at, example.id))
-    middle = ordered[len(ordered) // 2].last_feedback_at if ordered else None
-    older = [example for example in ordered if middle is not None and example.last_feedback_at < middle]
-    newer = window_of(ordered[len(older) :], f"newer half of {dataset_id}")
-    return (window_of(older, f"{OLDER_HALF}{dataset_id}") if older else None), newer
+    times = [example.last_feedback_at for example in ordered]
+    middle = times[len(times) // 2] if times else None
+    # What came at one moment is not torn apart; where most came first, that is the older half.
+    end = 0 if middle is None else bisect_left(times, middle) or bisect_right(times, middle)
+    if end in {0, len(ordered)}:
+        return None, window_of(ordered, dataset_id)
+    older, newer = ordered[:end], ordered[end:]
+    return window_of(older, f"{OLDER_HALF}{dataset_id}"), window_of(newer, f"newer half of {dataset_id}")
 
 
 def window_of(examples: Sequence[Example], label: str) -> Window:
@@ -121,7 +151,7 @@ def topics_of(dataset_id: str, reference: Window | None, settings: DriftSettings
         return None
     try:
         topics = learn_topics(reference, settings)
-    except ValueError as error:
+    except TooFewWordsError as error:
         logger.info("%s has no topics: %s", dataset_id, error)
         return None
     objects.write(key, topics.encode())

@@ -13,7 +13,6 @@ from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.datasets.published import read_all
-from gateway_tuning.datasets.retired import successor
 from gateway_tuning.drift.check import check_drift
 from gateway_tuning.drift.history import live_markdown
 from gateway_tuning.drift.live.findings import TEXTS, TRAFFIC, Unchecked, combined
@@ -22,21 +21,20 @@ from gateway_tuning.drift.live.served import Served, under_way
 from gateway_tuning.drift.live.served import served_models as find_served
 from gateway_tuning.drift.live.texts import recent_examples, window_recipe
 from gateway_tuning.drift.live.traffic import read_traffic
+from gateway_tuning.drift.result import read_report
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.drift.spending import alpha_of
 from gateway_tuning.drift.store import CheckKind, StoredDriftReport
 from gateway_tuning.errors import ConflictError, GatewayTuningError, OrchestratorError
 from gateway_tuning.runs.orchestrator import Event
 from gateway_tuning.runs.run import Intent, RunKind
-from gateway_tuning.storage.database import reading
 from tasks.approvals import open_forms
-from tasks.drift import topics_of, window_of
+from tasks.drift import dataset_of, topics_of, window_of
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.drift")
 
-FOUND, CYCLE_DUE = "drift.found", "drift.cycle-due"
-STARTED_BY = "flow:watch-drift"
+FOUND = "drift.found"
 _NAMESPACE = uuid.UUID("0c6a1f0e-7b5d-4d0e-9a35-2f6f0f9b3c11")
 
 
@@ -71,17 +69,18 @@ def check_live_drift(
     rt = runtime()
     identity = _identity(served, policy, settings, at)
     known = rt.drift.find(identity)
-    if known is None:
+    if known is None or known.state == "error":
         number = rt.drift.next_number(served.tenant, served.model, CheckKind.LIVE, served.version_id)
         alpha = alpha_of(number, settings.alpha)
         halved = settings.model_copy(update={"alpha": settings.alpha / 2})
         look = _Look(served, policy, halved, number, at)
-        dataset_id = _trained_on(served)
+        dataset_id = dataset_of(served.version_id)
         parts = {TEXTS: _made(_texts, look, dataset_id), TRAFFIC: _made(_traffic, look)}
         result = combined(
             parts, current=f"{served.model}, {policy.window_days:g} days up to {at:%Y-%m-%d %H:%M}"
         )
-        spent = bool(result["metrics"])
+        result |= {"alpha": alpha, "check_number": number}
+        spent = read_report(result).spends
         report = StoredDriftReport(
             identity,
             served.tenant,
@@ -110,9 +109,17 @@ def act_on_drift(report_id: str, policy: LiveDriftPolicy) -> str:
     report = runtime().drift.get(report_id)
     if report.state != "drift":
         return f"nothing: {report.state.replace('_', ' ')}"
-    _announce(report, FOUND)
+    done = _followed(report, policy)
+    logger.info("drift of %s: %s", report.model, done)
+    _announce(report)  # last: whatever was due stands in the store, should nobody answer
+    return done
+
+
+def _followed(report: StoredDriftReport, policy: LiveDriftPolicy) -> str:
     if policy.on_drift == "note" or report.model is None:
         return "noted"
+    if not report.is_against_stable:
+        return "noted: the halves of one dataset were compared, as its stable version was trained on none"
     hindrance = under_way(runtime().engine, report.tenant, report.model)
     if hindrance is not None:
         return f"noted: {hindrance}"
@@ -120,7 +127,6 @@ def act_on_drift(report_id: str, policy: LiveDriftPolicy) -> str:
     warning = _would_block(report)
     if warning is not None:
         logger.warning("%s", warning)
-    logger.info("drift of %s: %s", report.model, done)
     return done if warning is None else f"{done}. {warning}"
 
 
@@ -136,16 +142,6 @@ def _made(check: Any, *arguments: Any) -> Mapping[str, Any] | Unchecked:
         said = f": {error}" if isinstance(error, GatewayTuningError) else "; the log of the run has more"
         return Unchecked("error", f"{type(error).__name__}{said}")
     return made
-
-
-def _trained_on(served: Served) -> str | None:
-    """The dataset of the version, or what is left of it after an erasure."""
-    rt = runtime()
-    dataset_id = rt.registry.get(served.version_id).dataset_id
-    if dataset_id is None:
-        return None
-    with reading(rt.engine) as connection:
-        return successor(connection, dataset_id) or dataset_id
 
 
 def _texts(look: _Look, dataset_id: str | None) -> Mapping[str, Any] | Unchecked:
@@ -192,7 +188,7 @@ def _traffic(look: _Look) -> Mapping[str, Any] | Unchecked:
     return asdict(check_drift(reference, current, look.settings, check_number=look.number))
 
 
-def _announce(report: StoredDriftReport, name: str) -> None:
+def _announce(report: StoredDriftReport) -> None:
     """Raises OrchestratorError; where no server is named, nobody listens."""
     rt = runtime()
     if not rt.settings.prefect_api_url or report.model is None:
@@ -200,8 +196,8 @@ def _announce(report: StoredDriftReport, name: str) -> None:
     plan = rt.thresholds.plan(report.tenant, report.model)
     rt.prefect.announce(
         Event(
-            id=str(uuid.uuid5(_NAMESPACE, f"{name}:{report.id}")),
-            name=name,
+            id=str(uuid.uuid5(_NAMESPACE, f"{FOUND}:{report.id}")),
+            name=FOUND,
             resource=f"gateway-tuning.model.{report.model}",
             occurred=report.created_at,
             payload={
@@ -216,29 +212,39 @@ def _announce(report: StoredDriftReport, name: str) -> None:
 
 
 def _start_cycle(report: StoredDriftReport) -> str:
-    if not runtime().settings.prefect_api_url:
-        raise OrchestratorError("No Prefect server is configured to start the cycle; set PREFECT_API_URL")
-    _announce(report, CYCLE_DUE)
-    return "a tuning cycle was asked for"
-
-
-def _ask(report: StoredDriftReport) -> str:
+    """Written down before it is started: what cannot be started now, `check-threshold` starts, under the same key."""
     rt = runtime()
-    assert report.model is not None  # noqa: S101 - a live report has its model
-    plan = rt.thresholds.plan(report.tenant, report.model)
-    intent = Intent(
+    if not rt.settings.prefect_api_url:
+        raise OrchestratorError("No Prefect server is configured to start the cycle; set PREFECT_API_URL")
+    run = rt.runs.intend(_cycle(report), now=now())
+    try:
+        rt.runs.start(run, rt.prefect, now=now())
+    except OrchestratorError as error:
+        logger.warning("%s is not started yet: %s", run.id, error)
+        return f"a tuning cycle is due: {run.id}"
+    return f"a tuning cycle was started: {run.id}"
+
+
+def _cycle(report: StoredDriftReport) -> Intent:
+    """With the plan of the last one."""
+    plan = runtime().thresholds.plan(report.tenant, report.model or "")
+    return Intent(
         id=_run_id(report),
         tenant=report.tenant,
         kind=RunKind.TUNING_CYCLE,
         parameters={"plan": plan.model_dump(mode="json")},
-        started_by=STARTED_BY,
+        started_by="flow:watch-drift" if report.kind == CheckKind.LIVE else "flow:check-drift",
         request_sha256="",
     )
+
+
+def _ask(report: StoredDriftReport) -> str:
+    rt = runtime()
     try:
         rt.approvals.request_run(
-            intent,
-            model=report.model,
-            candidate=report.reference_id,
+            _cycle(report),
+            model=report.model or "",
+            candidate=report.reference_id if report.kind == CheckKind.LIVE else report.dataset_id,
             reasons=(f"{report.id}: tune again, as what users ask has changed", *report.result["reasons"]),
             now=now(),
         )

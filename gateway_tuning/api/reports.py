@@ -1,4 +1,4 @@
-"""How candidates compare, and whether what users ask has changed. Users' words stay out of every list."""
+"""How candidates compare. Users' words stay out of every list."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from gateway_tuning.evaluation.result import (
 )
 from gateway_tuning.evaluation.scoring.protocol import ScorerCard
 from gateway_tuning.storage.paging import newest_first, owned_row
-from gateway_tuning.storage.tables import drift_reports, evaluations
+from gateway_tuning.storage.tables import evaluations
 
 router: APIRouter = api_router("reports")
 
@@ -75,6 +75,7 @@ _DETAILS: dict[str, Any] = {
             "higher_is_better": True,
             "failed": 0.0,
             "needs_reference": True,
+            "applies_by_question": True,
         }
     },
     "slices": [],
@@ -83,32 +84,6 @@ _DETAILS: dict[str, Any] = {
     "best": [],
     "worst": [],
     "most_changed": [],
-}
-_DRIFT: dict[str, Any] = {
-    "id": "drift-0a1b2c3d4e5f6071",
-    "model": "assistant",
-    "kind": "dataset",
-    "check_number": 1,
-    "alpha": 0.03,
-    "dataset_id": "ds-0a1b2c3d4e5f6071",
-    "reference_id": "ds-ffeeddccbbaa9988",
-    "state": "no_drift",
-    "reasons": ["None of 4 features has changed by more than chance"],
-    "score": 0.01,
-    "metrics": [
-        {
-            "name": "prompt length",
-            "psi": 0.03,
-            "psi_expected": 0.02,
-            "p_value": 0.4,
-            "threshold": 0.1,
-            "drifted": False,
-            "n_reference": 900,
-            "n_current": 800,
-        }
-    ],
-    "data_quality": [],
-    "created_at": "2026-11-01T10:21:00Z",
 }
 
 
@@ -140,45 +115,6 @@ class EvaluationWithSamples(EvaluationView):
     most_changed: list[Sample]
 
 
-class DriftMetricView(BaseModel):
-    name: str
-    psi: float
-    psi_expected: float = Field(description="What chance gives")
-    p_value: float
-    threshold: float
-    drifted: bool
-    n_reference: int
-    n_current: int
-
-
-class QualityIssueView(BaseModel):
-    type: str
-    severity: str
-    description: str
-
-
-class DriftReportView(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [_DRIFT]})
-
-    id: str
-    model: str | None = Field(description="Null on checks of earlier versions")
-    kind: Literal["dataset", "live"] = Field(
-        description="dataset: a new one against that of the stable version; live: what users ask now"
-    )
-    check_number: int | None = Field(
-        description="Of those against one reference, which share a false alarm rate; null when nothing was decided"
-    )
-    alpha: float | None = Field(description="What this check could spend of that rate")
-    dataset_id: str = Field(description="Of a live check: what the version was trained on, empty if nothing")
-    reference_id: str = Field(description="A dataset; of a live check the stable version")
-    state: Literal["drift", "no_drift", "inconclusive", "error", "not_applicable"]
-    reasons: list[str]
-    score: float | None = Field(description="For display; null when nothing was measured")
-    metrics: list[DriftMetricView]
-    data_quality: list[QualityIssueView]
-    created_at: datetime
-
-
 @router.get("/evaluations", dependencies=_VIEW, summary="List evaluations, newest first")
 def list_evaluations(
     request: Request, caller: Caller, services: CallServices, paging: Paging
@@ -201,24 +137,6 @@ def show_evaluation(caller: Caller, services: CallServices, evaluation_id: str) 
     )
 
 
-@router.get("/drift-reports", dependencies=_VIEW, summary="List drift reports, newest first")
-def list_drift_reports(
-    request: Request, caller: Caller, services: CallServices, paging: Paging
-) -> Page[DriftReportView]:
-    rows = newest_first(
-        services.engine, drift_reports, tenant=caller.tenant, limit=paging.limit + 1, before=paging.before
-    )
-    return paging.page(request, rows, show=_drift, place=lambda row: (row.created_at, row.id))
-
-
-@router.get(
-    "/drift-reports/{report_id}", dependencies=_VIEW, responses=responses(404), summary="Show a drift report"
-)
-def show_drift_report(caller: Caller, services: CallServices, report_id: str) -> DriftReportView:
-    row = owned_row(services.engine, drift_reports, report_id, tenant=caller.tenant, what="drift report")
-    return _drift(row)
-
-
 def _evaluation(row: "sa.Row[Any]") -> EvaluationView:
     result = read_result(row.result)
     return EvaluationView(
@@ -232,24 +150,5 @@ def _evaluation(row: "sa.Row[Any]") -> EvaluationView:
         primary=result.primary,
         systems=list(result.systems),
         comparisons=list(result.comparisons),
-        created_at=row.created_at,
-    )
-
-
-def _drift(row: "sa.Row[Any]") -> DriftReportView:
-    result = row.result
-    return DriftReportView(
-        id=row.id,
-        model=row.model,
-        kind=row.kind or "dataset",
-        check_number=row.check_number,
-        alpha=row.alpha,
-        dataset_id=row.dataset_id,
-        reference_id=row.reference_id,
-        state=result["state"],
-        reasons=result["reasons"],
-        score=result["score"],
-        metrics=result["metrics"],
-        data_quality=result["data_quality"],
         created_at=row.created_at,
     )

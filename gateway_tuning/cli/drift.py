@@ -27,7 +27,10 @@ def list_reports(tenant: Tenant = "default") -> None:
 
 @app.command("show")
 @told
-def show_report(report_id: Annotated[str, typer.Argument(help="The report")]) -> None:
+def show_report(
+    report_id: Annotated[str, typer.Argument(help="The report")],
+    html: Annotated[Path | None, typer.Option(help="Write a page with its charts there")] = None,
+) -> None:
     """Show what one check found, column by column."""
     report = _store().get(report_id)
     result = report.result
@@ -47,8 +50,22 @@ def show_report(report_id: Annotated[str, typer.Argument(help="The report")]) ->
     ]
     if rows:
         show_table(["column", "PSI", "by chance", "p", "drifted"], rows)
+    classifier = result.get("classifier")
+    if classifier is not None:
+        typer.echo(
+            f"prompts as a whole: {'drifted' if classifier['drifted'] else 'no drift'}, AUC {classifier['auc']:.2f}, "
+            f"p = {classifier['p_value']:.2g}"
+        )
+    for one in result.get("unmeasured", ()):
+        typer.echo(f"not measured: {one['name'].replace('_', ' ')}: {one['reason']}")
     for issue in result["data_quality"]:
         typer.echo(f"{issue['severity']}: {issue['description']}")
+    if html is not None:
+        from gateway_tuning.drift.page import render_html
+        from gateway_tuning.drift.result import read_report
+
+        put_file(html, render_html(read_report(result)))
+        typer.echo(str(html))
 
 
 @app.command("history")

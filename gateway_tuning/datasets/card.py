@@ -11,7 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from gateway_tuning.datasets.describing.lengths import Lengths, lengths
-from gateway_tuning.datasets.describing.topics import Topic, Topics
+from gateway_tuning.datasets.describing.topics import Topic, Topics, function_words
 from gateway_tuning.datasets.example import Example, ExampleKind
 from gateway_tuning.datasets.lineage import DatasetLineage
 from gateway_tuning.datasets.manifest import Manifest
@@ -19,7 +19,7 @@ from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.datasets.splits import TRAIN
 
 SAMPLES, SAMPLE_CHARACTERS = 3, 200  # of a kind; of each text
-LANGUAGE_SAMPLE = 5000  # prompts whose language is looked at, about
+SAMPLED_PROMPTS = 5000  # whose language is told and topics are learned, about
 TOPICS = 20
 UNTOLD = "not told"  # a language
 
@@ -39,6 +39,7 @@ class Sample:
 class Card:
     """`lengths` are by what is measured, such as `prompt, words`. `languages` counts a sample of different prompts.
 
+    `topics` counts the same sample, each topic by its heaviest words; there is none where too few words are shared.
     Samples are of the train split alone, so that a card gives away no test. `lineage` is None where nobody asked.
     """
 
@@ -52,7 +53,8 @@ class Card:
     lengths: tuple[tuple[str, Lengths], ...]
     feedback_types: tuple[tuple[str, int], ...]
     languages: tuple[tuple[str, int], ...]
-    topics: tuple[Topic, ...]
+    words: tuple[Topic, ...]
+    topics: tuple[tuple[str, int], ...]
     samples: tuple[Sample, ...]
     lineage: DatasetLineage | None
 
@@ -75,20 +77,21 @@ def card(
     tally = _Tally()
     total = sum(part.rows for part in manifest.parts)
     for part in parts:
-        tally.add(part, share=LANGUAGE_SAMPLE / max(total, 1), language_of=language_of)
+        tally.add(part, share=SAMPLED_PROMPTS / max(total, 1), language_of=language_of)
     measured = ((name, lengths(counted)) for name, counted in tally.lengths.items())
     return Card(
         manifest=manifest,
         recipe_sha256=recipe_sha256(manifest.recipe),
         examples=tally.examples,
-        prompts=tally.topics.prompts,
+        prompts=tally.words.prompts,
         oldest=tally.oldest,
         newest=tally.newest,
         shapes=tuple(tally.shapes.items()),
         lengths=tuple((name, found) for name, found in measured if found is not None),
         feedback_types=_most_first(tally.feedback_types),
         languages=_most_first(tally.languages),
-        topics=tally.topics.heaviest(TOPICS),
+        words=tally.words.heaviest(TOPICS),
+        topics=_topics(sorted(tally.sampled)),
         samples=tuple(_sample(one) for kind in ExampleKind for one in tally.samples.get(kind, ())),
         lineage=lineage,
     )
@@ -115,7 +118,8 @@ class _Tally:
     )
     feedback_types: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
-    topics: Topics = field(default_factory=Topics)
+    words: Topics = field(default_factory=Topics)
+    sampled: list[tuple[str, str, str]] = field(default_factory=list)  # id, prompt, group
     samples: dict[ExampleKind, list[Example]] = field(default_factory=dict)
 
     def add(self, part: Sequence[Example], *, share: float, language_of: Callable[[str], str | None]) -> None:
@@ -127,10 +131,11 @@ class _Tally:
             if prompt in seen:
                 continue
             seen.add(prompt)
-            self.topics.add(prompt)
+            self.words.add(prompt)
             self._measure("prompt", prompt)
             if int.from_bytes(sha256(example.id.encode()).digest()[:8], "big") < share * 2**64:
                 self.languages[language_of(prompt) or UNTOLD] += 1
+                self.sampled.append((example.id, prompt, example.group_id))
 
     def _count(self, example: Example) -> None:
         self.examples += 1
@@ -152,6 +157,24 @@ class _Tally:
             return
         kept = sorted([*self.samples.get(example.kind, ()), example], key=lambda one: one.id)
         self.samples[example.kind] = kept[:SAMPLES]
+
+
+def _topics(sampled: Sequence[tuple[str, str, str]]) -> tuple[tuple[str, int], ...]:
+    """As drift tells them, k-means on words that several users have, but without English function words."""
+    from gateway_tuning.drift.texts.topics import TooFewWordsError, TopicModel
+    from gateway_tuning.drift.texts.words import tokenize
+
+    dull = function_words()
+    rows = [
+        tuple([word for word in words if word not in dull])
+        for words in tokenize(prompt for _, prompt, _ in sampled)
+    ]
+    try:
+        model = TopicModel.of_words(rows, [group for *_, group in sampled], topics=TOPICS, seed=0)
+    except TooFewWordsError:
+        return ()
+    names = [*(", ".join(model.top_words(topic)) for topic in range(model.topics)), "other"]
+    return _most_first(Counter(names[topic] for topic in model.assign_words(rows)))
 
 
 def _sample(example: Example) -> Sample:

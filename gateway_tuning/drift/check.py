@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from math import log
+from traceback import extract_tb
 
 from gateway_tuning.drift.measuring import Column, Measured, Telling, learn_topics, measure
 from gateway_tuning.drift.quality import questionable
@@ -13,12 +14,13 @@ from gateway_tuning.drift.statistics import holm
 from gateway_tuning.drift.texts.language import LanguageOf
 from gateway_tuning.drift.texts.topics import TopicModel
 from gateway_tuning.drift.window import Window
+from gateway_tuning.errors import GatewayTuningError
 
-__all__ = ["DriftReport", "Metric", "QualityIssue", "Window", "check_drift", "learn_topics"]
+__all__ = ["DriftReport", "Metric", "QualityIssue", "Window", "check_drift", "failed", "learn_topics"]
 
 _SHOWN = 12  # bins of a metric
 _TOLD = 5  # words of a reason
-_ROWS_FOR_A_FIFTH = 1_000  # a side: from there on such a change is found in 95 of 100 cases
+_ROWS_FOR_A_FIFTH = 1_000  # a side: from there on such a change is found in about 95 of 100 cases
 
 
 def check_drift(
@@ -59,10 +61,29 @@ def check_drift(
             measured = measure(reference, current, settings, topics, language_of)
             report = _judged(reference, current, settings, measured, alpha)
         except Exception as error:  # noqa: BLE001 - a check that broke is a state that blocks, not a crash of the run
-            report = _report(
-                "error", f"The check failed: {type(error).__name__}: {error}", reference, current
-            )
+            report = _report("error", f"The check failed: {_broken(error)}", reference, current)
     return replace(report, alpha=alpha, check_number=check_number)
+
+
+def failed(error: Exception, *, reference: str | None, current: str) -> DriftReport:
+    """Of windows that could not be read."""
+    return DriftReport(
+        state="error",
+        reasons=(f"The check failed: {_broken(error)}",),
+        metrics=(),
+        data_quality=(),
+        score=None,
+        reference=reference,
+        current=current,
+    )
+
+
+def _broken(error: Exception) -> str:
+    """Only our own errors are quoted: any other may hold a user's words."""
+    if isinstance(error, GatewayTuningError):
+        return f"{type(error).__name__}: {error}"
+    where = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {where.name}, line {where.lineno}"
 
 
 def _impossible(reference: Window, current: Window, settings: DriftSettings) -> tuple[State, str | None]:

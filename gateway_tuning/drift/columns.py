@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,19 @@ class Binned:
 
 
 def numeric_bins(reference: Sequence[float | None], current: Sequence[float | None]) -> Binned:
-    """By the reference's deciles, with open ends, and a bin for what is not known (None, NaN)."""
+    """By the reference's deciles, with open ends, and a bin for what is not known (None, NaN).
+
+    A value that a tenth of the reference has, or its smallest one where that is a decile, has a bin of its own: else
+    what lies below it would be the same.
+    """
     known, rows = _floats(reference), np.concatenate([_floats(reference), _floats(current)])
-    known = known[~np.isnan(known)]
-    edges = np.unique(np.quantile(known, np.arange(1, 10) / 10)) if known.size else np.array([])
-    codes = np.where(np.isnan(rows), edges.size + 1, np.searchsorted(edges, rows, side="left"))
-    return coded(codes.astype(np.intp), [*_intervals(edges), UNKNOWN])
+    known = known[np.isfinite(known)]
+    deciles = np.quantile(known, np.arange(1, 10) / 10) if known.size else np.array([])
+    edges, times = np.unique(deciles, return_counts=True)
+    alone = edges[(times > 1) | (edges == known.min(initial=np.inf))]
+    bounds = np.sort(np.concatenate([edges, np.nextafter(alone, -np.inf)]))
+    codes = np.where(np.isnan(rows), bounds.size + 1, np.searchsorted(bounds, rows, side="left"))
+    return coded(codes.astype(np.intp), [*_intervals(bounds, set(alone.tolist())), UNKNOWN])
 
 
 def category_bins(reference: Sequence[Hashable], current: Sequence[Hashable]) -> Binned:
@@ -62,9 +68,18 @@ def _floats(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64)  # None becomes NaN
 
 
-def _intervals(edges: npt.NDArray[np.float64]) -> list[str]:
-    if not edges.size:
+def _intervals(bounds: npt.NDArray[np.float64], alone: set[float]) -> list[str]:
+    """`alone` are the bounds with a bin of their own; the bound before each is the next smaller number."""
+    if not bounds.size:
         return ["any"]
-    told = [f"{edge:g}" for edge in edges]
-    between = [f"above {low} to {high}" for low, high in pairwise(told)]
-    return [f"up to {told[0]}", *between, f"above {told[-1]}"]
+    values = bounds.tolist()
+    below = [f"below {high:g}" if high in alone else None for high in values[1:]] + [None]
+    told = [f"up to {values[0]:g}" if below[0] is None else below[0]]
+    for low, high, next_below in zip(values, values[1:], below[1:], strict=False):
+        if high in alone:
+            told.append(f"{high:g}")
+        elif next_below is not None:
+            told.append(f"above {low:g} and {next_below}")
+        else:
+            told.append(f"above {low:g} to {high:g}")
+    return [*told, f"above {values[-1]:g}"]

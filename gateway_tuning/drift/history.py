@@ -5,28 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
+from gateway_tuning.drift.report import render_markdown
+from gateway_tuning.drift.result import read_report
 from gateway_tuning.drift.store import StoredDriftReport
+from gateway_tuning.evaluation.reporting.style import report_css
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _GAP = 720, 130, 44, 22, 44  # pixels; two panels of that height
-_NAMES = {
-    "drift": "drift",
-    "no_drift": "no drift",
-    "inconclusive": "inconclusive",
-    "error": "error",
-    "not_applicable": "not applicable",
-}
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1d2433;--soft:#5b6476;--line:#d8dce4;--bad:#b42318;--good:#18794e;--own:#2457c5}
-@media (prefers-color-scheme:dark){:root{--ink:#e8ebf2;--soft:#a3acbd;--line:#3a4150;--bad:#ff8a80;--good:#6fd3a0;
---own:#8fb1ff}body{background:#14171d}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);max-width:60rem;margin:2rem auto;padding:0 1rem}
-figure{margin:1rem 0;overflow-x:auto}svg{width:100%;min-width:40rem;height:auto}
-svg text{font:11px system-ui,sans-serif;fill:var(--soft)}.axis{stroke:var(--line)}.bound{stroke:var(--bad);
-stroke-dasharray:4 3}.line{fill:none;stroke:var(--own);stroke-width:1.5}.line.dataset{stroke-dasharray:1 4}.point{fill:var(--own)}
-.drift{fill:var(--bad)}.open{fill:none;stroke:var(--soft);stroke-width:1.5}
-.table{overflow-x:auto}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .8rem .35rem 0;
-border-bottom:1px solid var(--line);vertical-align:top}td:first-child{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.bad{color:var(--bad);font-weight:600}p{color:var(--soft)}
+figure { overflow-x: auto; } figure svg { width: 100%; min-width: 40rem; height: auto; }
+svg text { font-size: 11px; fill: var(--soft); } .axis { stroke: var(--line); }
+.bound { stroke: var(--bad); stroke-dasharray: 4 3; } .point { fill: var(--accent); } .drift { fill: var(--bad); }
+.line { fill: none; stroke: var(--accent); stroke-width: 1.5; } .line.dataset { stroke-dasharray: 1 4; }
+.open { fill: none; stroke: var(--soft); stroke-width: 1.5; } td:first-child { white-space: nowrap; }
 """
 
 
@@ -92,46 +82,37 @@ def history_html(model: str, reports: Sequence[StoredDriftReport]) -> str:
     undecided = sum(check.state in {"inconclusive", "error"} for check in found)
     rows = "".join(_row(check) for check in reversed(found))
     head = "".join(
-        f"<th>{name}</th>" for name in ("when", "check", "state", "no.", "alpha", "PSI", "AUC", "reasons")
+        f'<th scope="col">{name}</th>'
+        for name in ("when", "check", "state", "no.", "alpha", "PSI", "AUC", "reasons")
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Drift of {escape(model)}</title><style>{_STYLE}</style>"
+        f"<title>Drift of {escape(model)}</title><style>{report_css()}{_STYLE}</style><main>"
         f"<h1>Drift of {escape(model)}</h1>"
         f"<p>{len(found)} checks: {alarms} found drift, {undecided} could not decide.</p>"
         f"<figure>{plot(found)}</figure>"
         "<p>Red: drift. Hollow: not decided. Dotted: checks of datasets. The dashed lines are the effect sizes that drift needs besides being "
         "significant at the alpha of the check; checks against one reference share theirs.</p>"
-        f'<div class="table"><table><tr>{head}</tr>{rows}</table></div></html>\n'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></main></html>\n'
     )
 
 
 def live_markdown(report: StoredDriftReport, reports: Sequence[StoredDriftReport], *, last: int = 14) -> str:
     """One check, and the last ones of its model."""
-    result = report.result
     lines = [
-        f"## {report.model}: {_NAMES[report.state]}",
         "",
-        f"{result['current']} against {result['reference'] or 'nothing'} ({report.reference_id})",
+        "### Checks of the model",
         "",
-        *(f"- {reason}" for reason in result["reasons"]),
+        "| when | check | state | PSI | AUC |",
+        "|---|---|---|---:|---:|",
     ]
-    metrics = result["metrics"]
-    if metrics:
-        lines += ["", "| column | PSI | by chance | p | drifted |", "|---|---:|---:|---:|---|"]
-        lines += [
-            f"| {metric['name'].replace('_', ' ')} | {metric['psi']:.3f} | {metric['psi_expected']:.3f} "
-            f"| {metric['p_value']:.2g} | {'yes' if metric['drifted'] else 'no'} |"
-            for metric in metrics
-        ]
-    lines += ["", "### Checks before", "", "| when | check | state | PSI | AUC |", "|---|---|---|---:|---:|"]
     lines += [
-        f"| {check.at:%Y-%m-%d %H:%M} | {check.kind} | {_NAMES[check.state]} | {_figure(check.psi)} "
+        f"| {check.at:%Y-%m-%d %H:%M} | {check.kind} | {_spoken(check.state)} | {_figure(check.psi)} "
         f"| {_figure(check.auc)} |"
         for check in reversed(checks(reports)[-last:])
     ]
-    return "\n".join(lines) + "\n"
+    return render_markdown(read_report(report.result)) + "\n".join(lines) + "\n"
 
 
 def _check(report: StoredDriftReport) -> Check:
@@ -182,7 +163,7 @@ def _panel(found: Sequence[Check], values: Sequence[float | None], scale: _Scale
             parts.append(f'<polyline class="line {kind}" points="{points}"/>')
     for x, value, check in zip(xs, values, found, strict=True):
         mark = {"drift": "drift", "no_drift": "point"}.get(check.state, "open")
-        told = f"{check.at:%Y-%m-%d %H:%M} {check.kind}: {_NAMES[check.state]}, {_figure(value)}"
+        told = f"{check.at:%Y-%m-%d %H:%M} {check.kind}: {_spoken(check.state)}, {_figure(value)}"
         place = foot if value is None else y(value)
         parts.append(
             f'<circle class="{mark}" cx="{x:.1f}" cy="{place:.1f}" r="4"><title>{escape(told)}</title></circle>'
@@ -226,19 +207,23 @@ def _runs(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float
 
 def _row(check: Check) -> str:
     state = (
-        f'<td class="bad">{_NAMES[check.state]}</td>'
+        f'<td class="bad-text">{_spoken(check.state)}</td>'
         if check.state == "drift"
-        else f"<td>{_NAMES[check.state]}</td>"
+        else f"<td>{_spoken(check.state)}</td>"
     )
     column = f" ({escape(check.column.replace('_', ' '))})" if check.column else ""
     return (
         f"<tr><td>{check.at:%Y-%m-%d %H:%M}</td><td>{escape(check.kind)}</td>{state}"
-        f'<td class="n">{"-" if check.number is None else check.number}</td>'
-        f'<td class="n">{"-" if check.alpha is None else f"{check.alpha:.2g}"}</td>'
-        f'<td class="n">{_figure(check.psi)}{column}</td><td class="n">{_figure(check.auc)}</td>'
+        f'<td class="number">{"-" if check.number is None else check.number}</td>'
+        f'<td class="number">{"-" if check.alpha is None else f"{check.alpha:.2g}"}</td>'
+        f'<td class="number">{_figure(check.psi)}{column}</td><td class="number">{_figure(check.auc)}</td>'
         f"<td>{escape('; '.join(check.reasons))}</td></tr>"
     )
 
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _spoken(state: str) -> str:
+    return state.replace("_", " ")

@@ -14,7 +14,7 @@ from gateway_tuning.drift.texts.classifier import Separation, separate
 from gateway_tuning.drift.texts.language import LanguageOf, languages
 from gateway_tuning.drift.texts.sample import Rows, drawn, halves
 from gateway_tuning.drift.texts.telling import telling_words
-from gateway_tuning.drift.texts.topics import TopicModel
+from gateway_tuning.drift.texts.topics import TooFewWordsError, TopicModel
 from gateway_tuning.drift.texts.words import Words, count_words, frequent, tokenize
 from gateway_tuning.drift.window import Window
 
@@ -70,11 +70,11 @@ def learn_topics(reference: Window, settings: DriftSettings) -> TopicModel:
     """On the prompts of one half of the reference's users; `check_drift` compares the other half with what is current.
 
     Raises:
-        ValueError: the reference has no prompts, or too few words in common.
+        TooFewWordsError: the reference has no prompts, or too few words in common.
     """
     texts = _texts(reference, settings)
     if texts is None:
-        raise ValueError(f"Window {reference.label} has no prompts to learn topics from")
+        raise TooFewWordsError(f"Window {reference.label} has no prompts to learn topics from")
     return _learn(texts, settings)
 
 
@@ -172,7 +172,7 @@ def _topic_shift(
 ) -> tuple[list[Column], list[Unmeasured]]:
     try:
         model = topics or _learn(before, settings)
-    except ValueError as error:
+    except TooFewWordsError as error:
         return [], [Unmeasured("topics", f"no topics could be learned: {error}", blocks=True)]
     compared = before.at(halves(before.groups, seed=settings.seed)[1])
     codes = model.assign_words([*compared.words, *after.words])
@@ -228,12 +228,10 @@ def _classify(before: _Texts, after: _Texts, settings: DriftSettings) -> tuple[T
     before, after = (
         side.at(drawn(side.groups, most=_CLASSIFIED, seed=settings.seed)) for side in (before, after)
     )
+    prompts = [*before.prompts, *after.prompts]
+    if len(set(prompts)) == 1:
+        return None, "all prompts are the same text"
     of = units(before.groups, after.groups)
-    try:
-        separation = separate(
-            [*before.prompts, *after.prompts], [*before.groups, *after.groups], of, seed=settings.seed
-        )
-    except ValueError as error:
-        return None, str(error)
+    separation = separate(prompts, [*before.groups, *after.groups], of, seed=settings.seed)
     words = telling_words(before.words, after.words, (before.groups, after.groups))
     return Telling(separation, words, (before.size, after.size)), None

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from gateway_tuning.drift.columns import OTHER_WORDS
 from gateway_tuning.drift.report import STATES
 from gateway_tuning.drift.result import Bin, DriftReport
+from gateway_tuning.evaluation.reporting.style import report_css
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _TONES = {"drift": "bad", "error": "bad", "no_drift": "good"}
@@ -24,6 +25,7 @@ def render_html(report: DriftReport) -> str:
         .get_template("drift.html.j2")
         .render(
             report=report,
+            css=report_css(),
             verdict=STATES[report.state],
             tone=_TONES.get(report.state, ""),
             charts=_charts(report),

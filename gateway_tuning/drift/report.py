@@ -45,7 +45,7 @@ def render_markdown(report: DriftReport) -> str:
     if report.unmeasured:
         lines += ["", "Not measured:", ""]
         lines += [f"- {one.name.replace('_', ' ')}: {one.reason}" for one in report.unmeasured]
-    if report.alpha is not None and report.check_number is not None:
+    if report.spends and report.alpha is not None and report.check_number is not None:
         lines += [
             "",
             f"Check number {report.check_number} against this reference, at alpha {report.alpha:.2g}.",

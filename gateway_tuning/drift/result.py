@@ -1,7 +1,13 @@
 """What a drift check found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from gateway_tuning.errors import IntegrityError
 
 State = Literal["drift", "no_drift", "inconclusive", "error", "not_applicable"]
 
@@ -92,3 +98,27 @@ class DriftReport:
     unmeasured: tuple[Unmeasured, ...] = ()
     classifier: Classifier | None = None
     topics: tuple[Bin, ...] = ()
+
+    @property
+    def spends(self) -> bool:
+        """Something was tested, so that drift could have been found: the check counts among those that share alpha."""
+        return bool(self.metrics) or self.classifier is not None
+
+
+def read_report(stored: Mapping[str, Any]) -> DriftReport:
+    """What `dataclasses.asdict` made JSON of.
+
+    Raises:
+        IntegrityError: it is something else.
+    """
+    try:
+        return _adapter().validate_python(stored)
+    except ValidationError as error:
+        raise IntegrityError(
+            f"What is stored is no drift report; restore it or check again: {error}"
+        ) from error
+
+
+@cache
+def _adapter() -> TypeAdapter[DriftReport]:
+    return TypeAdapter(DriftReport)

@@ -1,7 +1,7 @@
-"""Finished drift checks; their HTML lies on object storage under the same id.
+"""Finished drift checks; evidently's page lies on object storage under the same id.
 
 Checks of one kind against one reference share a false alarm rate (`drift.spending`). A check spends from it once it has
-decided something; those that could not (inconclusive, error) have neither number nor alpha.
+tested something; those that measured nothing have neither number nor alpha.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class DriftStore:
         self._engine = engine
 
     def add(self, report: StoredDriftReport) -> StoredDriftReport:
-        """The first record of a check stays, and is returned.
+        """The first record of a check stays, and is returned; that of a check that failed makes way.
 
         Raises:
             ConflictError: another check against the same reference took this one's number meanwhile.
@@ -76,6 +76,9 @@ class DriftStore:
                     f"Check {report.check_number} of {report.model} against {report.reference_id} was made by another "
                     "run meanwhile; check again"
                 )
+            before = sa.select(drift_reports.c.result).where(drift_reports.c.id == report.id)
+            if (connection.execute(before).scalar() or {}).get("state") == "error":
+                connection.execute(sa.delete(drift_reports).where(drift_reports.c.id == report.id))
             with first_insert_wins(connection):
                 connection.execute(sa.insert(drift_reports).values(**values))
         return self.get(report.id)

@@ -131,8 +131,15 @@ def evaluation(services, tenant, result=None):
     return EvaluationStore(services.engine).add(stored).id
 
 
-def drift_report(services, tenant):
-    result = {"state": "not_applicable", "reasons": [], "score": None, "metrics": [], "data_quality": []}
+def drift_report(services, tenant, result=None):
+    result = result or {
+        "state": "not_applicable",
+        "reasons": [],
+        "score": None,
+        "metrics": [],
+        "data_quality": [],
+    }
+    result = {"reference": None, "current": "ds-owned"} | result
     stored = StoredDriftReport("drift-owned", tenant, "ds-owned", "ds-older", result, datetime.now(UTC))
     return DriftStore(services.engine).add(stored).id
 

@@ -1,5 +1,6 @@
 """What was made, as the API shows it: complete, in pages, and without a word of a user."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from gateway_tuning.training.job import JobStatus, ProviderJob, TuningSpec
 from gateway_tuning.training.jobs import JobStore
 from tests.api import owned
 from tests.api.conftest import PREFIX
+from tests.unit.drift.test_drift_reports import REPORT as DRIFT
 from tests.unit.evaluation.earlier import stored
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -205,3 +207,21 @@ def test_the_threshold_of_a_model_is_shown_set_and_taken_back(client_for, servic
     assert client_for(Role.MODEL_VIEWER).put(address, json={"count": 1}).status_code == 403
     assert client_for(Role.MODEL_ADMIN, "globex").put(address, json={"count": 1}).status_code == 404
     assert manager.put(address, json={"count": 0}).status_code == 422
+
+
+def test_a_drift_report_is_listed_with_its_figures_and_shown_with_topics_and_words_too(client_for, services):
+    owned.drift_report(services, "default", asdict(DRIFT))
+    viewer = client_for(Role.MODEL_VIEWER)
+
+    (listed,) = viewer.get(f"{PREFIX}/drift-reports").json()["items"]
+    shown = viewer.get(f"{PREFIX}/drift-reports/drift-owned").json()
+
+    assert listed.items() <= shown.items()
+    assert (listed["classifier"]["auc"], listed["unmeasured"][0]["name"]) == (0.63, "refusal")
+    assert "refund" not in str(listed | {"reasons": []})
+    assert (shown["words_current"], shown["topics"][0]["label"]) == (
+        ["refund", "tax"],
+        "<b>refund</b>, & more",
+    )
+    assert shown["bins"]["topics"] == shown["topics"]
+    assert (shown["reference"], shown["current"]) == ("ds-1", "ds-2")

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.object_store import ObjectStore
+from gateway_tuning.storage.tables import datasets
 from tasks import drift
 from tasks.cycles import approval_is_needed
 from tasks.runtime import Runtime
@@ -82,6 +84,55 @@ def test_other_questions_than_the_stable_model_learned_from_are_drift_and_the_to
     assert topics(rt) == kept
     assert result.detail["against_stable"]
     assert approval_is_needed(plan("ask"), result)
+
+
+def test_what_is_left_of_an_erased_dataset_is_compared_with(rt, shelf, stable):
+    manifest, left = shelf.put(examples(2000, count=50)), shelf.put(examples(1000, count=50))
+    retire(rt, rt.registry.get(stable).dataset_id, left.dataset_id)
+
+    _, report = check(rt, manifest, stable)
+
+    assert (report.reference_id, report.state) == (left.dataset_id, "inconclusive")
+
+
+def test_a_dataset_that_is_gone_is_an_error_that_stops_no_cycle_and_may_be_checked_again(rt, shelf, stable):
+    manifest = shelf.put(examples(2000, count=50))
+    reference = rt.registry.get(stable).dataset_id
+    parts = {key: rt.objects.read(key) for key in rt.objects.list_keys("") if key.split("/")[1] == reference}
+    for key in parts:
+        rt.objects.delete(key)
+
+    result, report = check(rt, manifest, stable)
+
+    assert (result.detail["state"], report.check_number) == ("error", None)
+    assert reference in report.result["reasons"][0]
+    for key, content in parts.items():
+        rt.objects.write(key, content)
+    assert check(rt, manifest, stable)[0].detail["state"] == "inconclusive"
+
+
+def retire(rt, dataset_id, replaced_by):
+    with rt.engine.begin() as connection:
+        connection.execute(
+            datasets.update()
+            .where(datasets.c.id == dataset_id)
+            .values(retired_at=NOW, replaced_by=replaced_by)
+        )
+
+
+@pytest.mark.parametrize(
+    ("days", "older"), [([1, 2, 3, 4], 2), ([1, 1, 1, 2], 3), ([1, 2, 2, 2], 1), ([1] * 4, None)]
+)
+def test_the_older_half_ends_where_the_time_changes(days, older):
+    made = [
+        replace(example(number, prompt=f"Question {number}?"), last_feedback_at=NOW + timedelta(days=day))
+        for number, day in enumerate(days)
+    ]
+
+    reference, current = drift._halves(made, "ds-1")
+
+    assert (None if reference is None else reference.rows) == older
+    assert current.rows == 4 - (older or 0)
 
 
 def topics(rt):

@@ -3,9 +3,12 @@
 import shutil
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
+from flows import watch_drift
 from gateway_tuning.cycles.cycle import CycleOutcome
 from gateway_tuning.datasets.build import Request, build, sweep
 from gateway_tuning.datasets.building.workshop import alone
@@ -21,14 +24,16 @@ from gateway_tuning.rollout.outcomes import Outcome, OutcomeStore
 from gateway_tuning.runs.approvals import ApprovalState
 from gateway_tuning.runs.orchestrator import RunStatus
 from gateway_tuning.runs.run import Intent, RunKind
+from gateway_tuning.runs.store import start_unstarted
 from gateway_tuning.settings import Settings
-from tasks import approvals, live_drift
+from tasks import approvals, drift, live_drift
 from tasks.approvals import ApprovalForm
 from tasks.runtime import Runtime
 from tests.conftest import NOW
 from tests.orchestrator import MemoryOrchestrator
 
 QUICK = DriftSettings(permutations=199)
+CYCLE = RunKind.TUNING_CYCLE.deployment
 SERVED = Served("acme", "bot", "bot@1")
 
 
@@ -37,7 +42,7 @@ def rt(tmp_path, migrated_sqlite, monkeypatch):
     shutil.copyfile(migrated_sqlite, tmp_path / "gateway-tuning.db")
     found = Runtime(Settings(_env_file=None, home=tmp_path, prefect_api_url="http://127.0.0.1:9/api"))
     found.__dict__["prefect"] = MemoryOrchestrator()
-    for module in (live_drift, approvals):
+    for module in (live_drift, drift, approvals):
         monkeypatch.setattr(module, "runtime", lambda: found)
         monkeypatch.setattr(module, "now", lambda: NOW)
     # There is no Prefect here to show anything.
@@ -96,24 +101,62 @@ def test_drift_is_told_whatever_the_policy_says(rt, act):
     assert names(rt) == ["drift.found"]
 
 
-def test_a_cycle_is_started_by_an_event_with_the_plan_of_the_last_one(rt, act):
+def cycles_started(rt):
+    return [name for name, (deployment, _, _) in rt.prefect.started.items() if deployment == CYCLE]
+
+
+def test_a_cycle_is_started_once_with_the_plan_of_the_last_one(rt, act):
     cycle = open_cycle(rt)
     rt.cycles.finish(cycle.id, CycleOutcome.REJECTED, (), now=NOW)
 
     done = act("start_cycle")
-
-    assert done.startswith("a tuning cycle was asked for")
-    event = rt.prefect.events[-1]
-    assert (event.name, event.resource) == ("drift.cycle-due", "gateway-tuning.model.bot")
-    assert (event.payload["plan"]["model"], event.payload["plan"]["tenant"]) == ("bot", "acme")
-
-
-def test_the_same_drift_is_announced_under_the_same_id(rt, act):
-    act("start_cycle")
     live_drift.act_on_drift.fn("drift-1", LiveDriftPolicy(on_drift="start_cycle"))
-    act("start_cycle", number=2)
 
-    assert len({event.id for event in rt.prefect.events if event.name == "drift.cycle-due"}) == 2
+    assert done.startswith("a tuning cycle was started: run-1")
+    assert cycles_started(rt) == ["run-1"]
+    run = rt.runs.get("run-1")
+    assert (run.parameters["plan"]["model"], run.parameters["plan"]["tenant"]) == ("bot", "acme")
+    assert run.started_by == "flow:watch-drift"
+
+
+def test_a_due_cycle_that_nobody_could_start_is_started_once_by_the_scheduled_check(rt, act):
+    rt.prefect.answers = False
+    with pytest.raises(OrchestratorError):
+        act("start_cycle")
+    rt.prefect.answers = True
+    later = NOW + timedelta(minutes=10)
+
+    assert "run-1 is about to start" in act("start_cycle", number=2)  # the next night finds the same drift
+    for _ in range(2):
+        start_unstarted(rt.runs, rt.prefect, now=later, grace_s=120)
+
+    assert cycles_started(rt) == ["run-1"]
+
+
+def test_drift_between_halves_of_one_dataset_is_told_and_begins_nothing(rt, version):
+    result = {"state": "drift", "reasons": ["topics"], "metrics": [], "score": None}
+    rt.drift.add(
+        StoredDriftReport(
+            "drift-1", "acme", "ds-1", "older half of ds-1", result, NOW, "bot", CheckKind.DATASET, 1, 0.01
+        )
+    )
+
+    done = live_drift.act_on_drift.fn("drift-1", LiveDriftPolicy(on_drift="start_cycle"))
+
+    assert done.startswith("noted: the halves of one dataset")
+    assert (names(rt), rt.prefect.started) == (["drift.found"], {})
+
+
+def test_the_approval_that_drift_of_a_dataset_asks_for_names_the_dataset(rt, version):
+    result = {"state": "drift", "reasons": ["topics"], "metrics": [], "score": None}
+    rt.drift.add(
+        StoredDriftReport("drift-1", "acme", "ds-2", "ds-1", result, NOW, "bot", CheckKind.DATASET, 1, 0.01)
+    )
+
+    live_drift.act_on_drift.fn("drift-1", LiveDriftPolicy(on_drift="ask"))
+
+    (asked,) = rt.approvals.page("acme", limit=9)
+    assert (asked.candidate, asked.requested_by) == ("ds-2", "flow:check-drift")
 
 
 @pytest.mark.parametrize("on_drift", ["start_cycle", "ask"])
@@ -206,6 +249,21 @@ def test_a_form_is_closed_once_its_approval_was_decided_elsewhere(rt, version, m
     assert statuses == {f"o-form:{decided}": RunStatus.CANCELLED, f"o-form:{waiting}": RunStatus.QUEUED}
 
 
+def test_a_form_that_somebody_opened_by_hand_without_the_tenant_is_no_fault(rt, monkeypatch):
+    run = Intent("run-1", "default", RunKind.CANARY, {}, "user:anna", "0" * 64)
+    rt.approvals.request_run(run, model="bot", candidate="bot@2", reasons=(), now=NOW)
+    (waiting,) = rt.approvals.page("default", limit=9)
+    by_hand = [{"approval_id": waiting.id}]
+    monkeypatch.setattr(MemoryOrchestrator, "under_way", lambda *_, **__: by_hand, raising=False)
+
+    assert approvals.see_to_forms.fn() == {"opened": [waiting.id], "closed": []}
+
+
+def test_an_answer_needs_a_name():
+    with pytest.raises(ValidationError, match="by"):
+        ApprovalForm(decision="approve", by="  ")
+
+
 def test_forms_can_be_switched_off(rt, act):
     object.__setattr__(rt, "settings", rt.settings.model_copy(update={"approval_forms": False}))
 
@@ -219,10 +277,11 @@ def test_forms_can_be_switched_off(rt, act):
 def asked(rt):
     """Requests `days` ago of 80 users, five each."""
 
-    def asked(days, length):
+    def asked(days, length, version_id="bot@1"):
         made = [
             Outcome(
-                answer_id=f"{days}-{user}-{number}", model="bot", canary_id=None, arm="stable", version_id="bot@1",
+                answer_id=f"{version_id}-{days}-{user}-{number}", model="bot", canary_id=None, arm="stable",
+                version_id=version_id,
                 user_key=f"u{user}", at=NOW - timedelta(days=days, seconds=number), latency_ms=1.0,
                 prompt_chars=length + 7 * user + number, answer_chars=100 + user, refused=user % 10 == 0,
             )
@@ -300,6 +359,40 @@ def test_an_error_that_may_quote_a_user_is_told_by_its_kind_alone(rt, version, a
 
     assert report.state == "error"
     assert "Clara" not in str(report.result)
+
+
+def test_a_check_that_failed_is_made_again_by_the_next_run_of_the_same_time(rt, version, asked, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError("no database")
+
+    asked(30, 100)
+    asked(1, 100)
+    with monkeypatch.context() as at_first:
+        at_first.setattr(live_drift, "read_traffic", broken)
+        failed = check()
+
+    assert failed.detail["state"] == "error"
+    assert check().detail["state"] == "no_drift"
+
+
+def test_a_model_that_cannot_be_seen_to_keeps_no_other_from_being_checked(rt, version, asked, monkeypatch):
+    made = replace(version, id="all@1", model="all")
+    rt.registry.register(made)
+    rt.registry.point("all", STABLE, made.id, reason="a test", now=NOW)
+    for version_id, length in (("all@1", 900), ("bot@1", 100)):
+        asked(30, 100, version_id)
+        asked(1, length, version_id)
+    rt.prefect.answers = False  # nobody can be told of the drift of the first
+    plain = {
+        name: getattr(live_drift, name).fn for name in ("served_models", "check_live_drift", "act_on_drift")
+    }
+    monkeypatch.setattr(watch_drift, "live_drift", SimpleNamespace(**plain))
+    monkeypatch.setattr(watch_drift, "datetime", SimpleNamespace(now=lambda _: NOW))
+
+    with pytest.raises(OrchestratorError, match=r"acme/all.*OrchestratorError.*acme/bot.*no_drift"):
+        watch_drift.watch_drift.fn(settings=QUICK)
+
+    assert [one.state for one in rt.drift.history("acme", "bot")] == ["no_drift"]
 
 
 def questions(first, count, words, days):

@@ -121,7 +121,7 @@ def _sections(card: Card) -> list[tuple[str, list[Figures]]]:
         if count
     ]
     sampled = sum(count for _, count in card.languages)
-    topics = [(topic.word, topic.prompts) for topic in card.topics]
+    words = [(topic.word, topic.prompts) for topic in card.words]
     return [
         (
             "Examples",
@@ -136,7 +136,8 @@ def _sections(card: Card) -> list[tuple[str, list[Figures]]]:
             "Languages and topics",
             [
                 _figures("Languages", ("language", "prompts"), card.languages, f"Of {sampled:,} sampled prompts. Short texts and poor guesses are not told."),
-                _figures("Frequent topics", ("word", "prompts"), topics, "The words of prompts that weigh most by tf-idf, in that order.", "No word stands in enough prompts."),
+                _figures("Topics", ("topic", "prompts"), card.topics, f"Of {sampled:,} sampled prompts, named by their heaviest words.", "Too few words are shared."),
+                _figures("Telling words", ("word", "prompts"), words, "The words of prompts that weigh most by tf-idf, in that order.", "No word stands in enough prompts."),
             ],
         ),
         (

@@ -45,14 +45,14 @@ class Topics:
         weights = {
             word: self.occurrences[word] * log(self.prompts / spread)
             for word, spread in self.spread.items()
-            if spread >= MIN_PROMPTS and word not in _function_words()
+            if spread >= MIN_PROMPTS and word not in function_words()
         }
         ordered = sorted((-weight, word) for word, weight in weights.items() if weight > 0)
         return tuple(Topic(word, self.spread[word]) for _, word in ordered[:most])
 
 
 @cache
-def _function_words() -> frozenset[str]:
+def function_words() -> frozenset[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     return frozenset(ENGLISH_STOP_WORDS)

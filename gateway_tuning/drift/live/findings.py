@@ -35,9 +35,14 @@ def combined(parts: Mapping[str, Mapping[str, Any] | Unchecked], *, current: str
         "state": min(states.values(), key=_WORST.index),
         "reasons": _reasons(parts),
         "metrics": [
-            {**metric, "name": metric["name"] if name == TEXTS else f"{name}: {metric['name']}"}
+            {**metric, "name": _named(name, metric["name"])}
             for name, part in made.items()
             for metric in part["metrics"]
+        ],
+        "unmeasured": [
+            {**one, "name": _named(name, one["name"])}
+            for name, part in made.items()
+            for one in part.get("unmeasured", ())
         ],
         "data_quality": [issue for part in made.values() for issue in part["data_quality"]],
         "score": max(scores) if scores else None,
@@ -45,6 +50,10 @@ def combined(parts: Mapping[str, Mapping[str, Any] | Unchecked], *, current: str
         "current": current,
         "parts": states,
     }
+
+
+def _named(part: str, column: str) -> str:
+    return column if part == TEXTS else f"{part}: {column}"
 
 
 def _reasons(parts: Mapping[str, Mapping[str, Any] | Unchecked]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is looked at in live use, and what follows when it has drifted; the form of a flow parameter."""
+"""What follows drift, and what is looked at in live use; the form of a flow parameter."""
 
 from typing import Literal
 

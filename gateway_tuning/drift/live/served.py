@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from gateway_tuning.cycles.cycle import CycleStatus
 from gateway_tuning.registry.model_version import STABLE
+from gateway_tuning.runs.orchestrator import RunStatus
 from gateway_tuning.runs.run import RunKind
 from gateway_tuning.storage.database import reading
 from gateway_tuning.storage.tables import aliases, approvals, cycles, model_versions, runs
@@ -35,7 +36,7 @@ def served_models(engine: sa.Engine, *, tenant: str | None = None, model: str | 
 
 
 def under_way(engine: sa.Engine, tenant: str, model: str) -> str | None:
-    """In words, what makes another cycle of the model needless: an unfinished one, or one that awaits its approval."""
+    """In words, what makes another cycle of the model needless: an unfinished one, or one that is about to begin."""
     unfinished = sa.select(cycles.c.id).where(
         cycles.c.tenant == tenant, cycles.c.model == model, cycles.c.status != CycleStatus.FINISHED.value
     )
@@ -45,9 +46,19 @@ def under_way(engine: sa.Engine, tenant: str, model: str) -> str | None:
         .where(approvals.c.tenant == tenant, approvals.c.model == model, approvals.c.state == "pending")
         .where(runs.c.kind == RunKind.TUNING_CYCLE.value)
     )
+    unstarted = (
+        sa.select(runs.c.id, runs.c.parameters)
+        .where(runs.c.tenant == tenant, runs.c.kind == RunKind.TUNING_CYCLE.value)
+        .where(runs.c.status == RunStatus.QUEUED.value, runs.c.orchestrator_id.is_(None))
+    )
     with reading(engine) as connection:
         cycle_id = connection.execute(unfinished).scalar()
         approval_id = connection.execute(asked).scalar()
+        due = [
+            run.id for run in connection.execute(unstarted) if run.parameters["plan"].get("model") == model
+        ]
     if cycle_id is not None:
         return f"cycle {cycle_id} is under way"
-    return None if approval_id is None else f"approval {approval_id} waits for a decision"
+    if approval_id is not None:
+        return f"approval {approval_id} waits for a decision"
+    return f"run {due[0]} is about to start" if due else None

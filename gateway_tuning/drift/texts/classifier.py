@@ -1,7 +1,8 @@
 """Can prompts of the two windows be told apart? A classifier that never saw the user it is asked about.
 
 Features are hashed character n-grams (3 to 5, tf-idf, projected onto 1,024 signed sums: Charikar et al. 2002) and a
-few figures. The model is one Newton step of L2-regularised logistic regression from zero, which is ridge regression
+few figures. What a user says in all rows weighs less (`weights.of_topics`): by their greetings users of the same
+kind could be told apart and windows could not. The model is one Newton step of L2-regularised logistic regression from zero, which is ridge regression
 on the labels: linear in them, so all shuffles of the labels are fitted together, and the p-value is that of the whole
 procedure, refitted for every shuffle, users changing sides as a whole. Split by rows, users who write in their own way
 would look like drift (AUC 0.85 where nothing has changed).
@@ -20,7 +21,7 @@ from scipy import linalg, sparse, stats
 from gateway_tuning.drift.statistics import Floats, Units, p_value_of, psi, shuffled_sides
 from gateway_tuning.drift.texts.descriptors import describe
 from gateway_tuning.drift.texts.ngrams import FEATURES, hashed_ngrams
-from gateway_tuning.drift.texts.weights import rarity, weighted
+from gateway_tuning.drift.texts.weights import of_topics, rarity, weighted
 
 Features = npt.NDArray[np.float32]
 FOLDS = 5
@@ -52,9 +53,9 @@ def separate(texts: Sequence[str], groups: Sequence[Hashable], of: Units, *, see
     doi:10.1093/biomet/78.2.301).
 
     Raises:
-        ValueError: all texts are the same.
+        ValueError: all texts are the same, or the users of no fold have rows of both sides.
     """
-    features = _features(texts, seed)
+    features = _features(texts, groups, seed)
     rng = np.random.default_rng(seed)
     fold = _folds(groups, rng)
     maps = _maps(features, fold)
@@ -85,7 +86,7 @@ def separate(texts: Sequence[str], groups: Sequence[Hashable], of: Units, *, see
     )
 
 
-def _features(texts: Sequence[str], seed: int) -> Features:
+def _features(texts: Sequence[str], groups: Sequence[Hashable], seed: int) -> Features:
     """Rows x columns, centred; equal texts are read once."""
     number = {text: position for position, text in enumerate(dict.fromkeys(texts))}
     if len(number) < 2:  # noqa: PLR2004 - two are needed to differ
@@ -95,11 +96,14 @@ def _features(texts: Sequence[str], seed: int) -> Features:
     signs = rng.choice(np.array([-1, 1], dtype=np.float32), FEATURES)
     buckets = rng.integers(0, _WIDTH, FEATURES)
     projection = sparse.csr_matrix((signs, (np.arange(FEATURES), buckets)), shape=(FEATURES, _WIDTH))
-    grams = np.asarray((weighted(counts, rarity(counts)) @ projection).toarray(), dtype=np.float32)
+    place = [number[text] for text in texts]
+    weights = weighted(counts, rarity(counts))
+    weights = weights @ sparse.diags(of_topics(weights[place], groups))
+    grams = np.asarray((weights @ projection).toarray(), dtype=np.float32)
     figures = describe(list(number))
     spread = figures.std(axis=0)
     scaled = (figures - figures.mean(axis=0)) / np.where(spread > 0, spread, 1) * _FIGURES
-    rows = np.hstack([grams, scaled.astype(np.float32)])[[number[text] for text in texts]]
+    rows = np.hstack([grams, scaled.astype(np.float32)])[place]
     return np.asarray(rows - rows.mean(axis=0), dtype=np.float32)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gateway_tuning.drift.texts.weights import rarity, weighted
+from gateway_tuning.drift.texts.weights import of_topics, rarity, weighted
 from gateway_tuning.drift.texts.words import MIN_SPREAD, Words, count_words, spread, tokenize
 
 Floats = npt.NDArray[np.float32]
@@ -29,9 +29,16 @@ _ROWS_A_TOPIC = 15
 _NAMED_BY = 4  # words
 
 
+class TooFewWordsError(ValueError):
+    """Prompts have too few words in common to learn topics from: a result of a check, and no failure of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicModel:
-    """`centres` is topics x vocabulary, rows of length 1; `far` the cosine below which a prompt is "other"."""
+    """`centres` is topics x vocabulary, rows of length 1; `far` the cosine below which a prompt is "other".
+
+    `idf` also weighs down what users say whatever they ask about (`weights.of_topics`).
+    """
 
     vocabulary: Words
     idf: Floats
@@ -47,7 +54,7 @@ class TopicModel:
         Words of fewer than three groups (texts, where no groups are given) name nobody's topic and are left out.
 
         Raises:
-            ValueError: the texts have too few words in common to learn from.
+            TooFewWordsError: the texts have too few words in common to learn from.
         """
         rows = tokenize(texts)
         return cls.of_words(rows, range(len(rows)) if groups is None else groups, topics=topics, seed=seed)
@@ -68,11 +75,12 @@ class TopicModel:
         ]
         vocabulary = tuple(sorted(sorted(telling, key=lambda word: (-having[word], word))[:_MOST_WORDS]))
         if len(vocabulary) < _LEAST_WORDS:
-            raise ValueError(
+            raise TooFewWordsError(
                 f"{len(rows)} prompts share only {len(vocabulary)} telling words, {_LEAST_WORDS} are needed"
             )
         counts = count_words(rows, vocabulary)
         idf = rarity(counts)
+        idf = idf * of_topics(weighted(counts, idf), groups)
         weights = weighted(counts, idf)
         distinct = len({frozenset(words) for words in rows})
         number = max(1, min(topics, len(rows) // _ROWS_A_TOPIC, distinct))
@@ -97,9 +105,10 @@ class TopicModel:
         return np.where(similarity.max(axis=1) < self.far, self.topics, similarity.argmax(axis=1))
 
     def top_words(self, topic: int, most: int = _NAMED_BY) -> Words:
-        """The heaviest first."""
+        """The heaviest first, fewer where the topic has no more."""
         weights = self.centres[topic]
-        return tuple(self.vocabulary[word] for word in np.argsort(-weights, kind="stable")[:most])
+        heaviest = np.argsort(-weights, kind="stable")[:most]
+        return tuple(self.vocabulary[word] for word in heaviest if weights[word] > 0)
 
     def encode(self) -> bytes:
         """NumPy's archive, without pickled objects; equal models give equal bytes."""

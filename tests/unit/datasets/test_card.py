@@ -214,8 +214,26 @@ def test_the_page_is_whole_loads_nothing_and_runs_nothing_of_the_texts(shelf, ex
     # Every plot has its table beside it.
     assert text.count("<svg") == text.count('<section class="figures">\n<h3>') - text.count(
         "<p>None.</p>"
-    ) - text.count("<p>No word stands")
+    ) - text.count("<p>No word stands") - text.count("<p>Too few words")
     assert page.tags.count("table") == page.tags.count("svg") + 1
+
+
+def test_topics_are_learned_from_what_several_users_ask_and_do_not_depend_on_the_parts(shelf):
+    subjects = [
+        [f"{stem}{end}" for end in ("bread", "cake", "dough", "salt", "oil")] for stem in ("oven", "tax")
+    ]
+    prompts = [f"{one} or {other} 7" for subject in subjects for one in subject for other in subject]
+    made = [example(number, prompt=f"{prompt}{number}") for number, prompt in enumerate(prompts * 2)]
+    one, three = shelf.publish(made), shelf.publish(made, parts=3, entities={"EMAIL_ADDRESS": 1})
+
+    first, second = (card(m, shelf.parts(m), language_of=no_language) for m in (one, three))
+
+    assert first.topics == second.topics
+    assert sum(count for _, count in first.topics) == 100
+    named = [set(name.split(", ")) for name, _ in first.topics if name != "other"]
+    assert len(named) > 1
+    assert all(any(words <= set(subject) for subject in subjects) for words in named)
+    assert first.topics[0][0] in render_markdown(first)
 
 
 @pytest.mark.parametrize("render", [render_html, render_markdown])

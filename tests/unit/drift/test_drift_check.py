@@ -5,9 +5,12 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from gateway_tuning.drift import measuring
 from gateway_tuning.drift.check import Window, check_drift, learn_topics
+from gateway_tuning.drift.result import read_report
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.drift.spending import alpha_of
+from gateway_tuning.errors import IntegrityError
 
 WORDS = [
     f"{first}{second}"
@@ -115,7 +118,12 @@ def test_a_metric_tells_the_shares_that_it_comes_from(moved):
 
 
 def test_a_report_is_json(moved):
-    assert json.loads(json.dumps(asdict(moved)))["classifier"]["drifted"] is True
+    stored = json.loads(json.dumps(asdict(moved)))
+
+    assert stored["classifier"]["drifted"] is True
+    assert read_report(stored) == moved
+    with pytest.raises(IntegrityError, match="no drift report"):
+        read_report({"state": "fine"})
     assert moved.score > 0
 
 
@@ -206,6 +214,41 @@ def test_a_check_that_breaks_is_an_error_with_its_reason_and_no_score():
     assert report.state == "error"
     assert "TypeError" in report.reasons[0]
     assert report.score is None
+
+
+def test_an_error_does_not_quote_what_a_user_wrote():
+    def broken(text):
+        raise LookupError(text)
+
+    report = check_drift(window(1), window(2), QUICK, language_of=broken)
+
+    assert report.state == "error"
+    assert report.reasons == (
+        f"The check failed: LookupError in broken, line {broken.__code__.co_firstlineno + 1}",
+    )
+
+
+@pytest.mark.parametrize("part", ["separate", "_learn"])
+def test_a_part_that_breaks_is_an_error_and_not_taken_for_too_little_to_measure(monkeypatch, part):
+    def broken(*_, **__):
+        raise ValueError("array must not contain infs or NaNs")
+
+    monkeypatch.setattr(measuring, part, broken)
+
+    assert check_drift(window(1), window(2), QUICK, **ENGLISH).state == "error"
+
+
+def test_a_check_that_only_the_classifier_could_make_counts_as_one():
+    def of_length(seed):
+        rng = random.Random(seed)
+        return ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=12)) for _ in range(320)]
+
+    sides = [Window(str(seed), of_length(seed), None, None) for seed in (1, 2)]
+
+    report = check_drift(*sides, QUICK, **ENGLISH)
+
+    assert (report.metrics, report.classifier is not None, report.spends) == ((), True, True)
+    assert not check_drift(Window("nothing", (), None, None), sides[1], QUICK).spends
 
 
 def test_columns_of_one_window_alone_are_an_error():

@@ -96,8 +96,8 @@ def test_the_artifact_tells_the_check_and_those_before_it():
     ]
 
     text = live_markdown(found[1], found)
-    assert text.startswith("## bot: drift\n")
-    assert "| topics | 0.400 | 0.020 | 0.5 | yes |" in text
+    assert text.startswith("## Drift: bot, 7 days against ds-1\n\n**The data has drifted.**")
+    assert "| topics | 0.400 | 0.020 | 0.5 | 400 and 300 | yes |" in text
     assert [line.split("|")[3].strip() for line in text.splitlines() if line.startswith("| 2026")] == [
         "drift",
         "no drift",

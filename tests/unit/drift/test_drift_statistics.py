@@ -72,6 +72,32 @@ def test_one_value_everywhere_is_one_bin():
     assert numeric_bins([3.0] * 5, [3.0] * 4).counts.shape == (9, 1)
 
 
+@pytest.mark.parametrize(
+    ("reference", "current", "labels"),
+    [
+        ([7.0] * 20, [5.0] * 20, ("below 7", "7")),
+        ([7.0] * 20, [9.0] * 20, ("7", "above 7")),
+        ([2.0] * 8 + [3.0, 4.0], [0.0] * 10, ("below 2", "2", "above 2.2 to 3.1", "above 3.1")),
+        ([1.0] * 5 + [8.0] * 5, [6.0] * 10, ("1", "above 4.5 and below 8", "8")),
+    ],
+)
+def test_a_value_of_many_rows_is_not_taken_for_what_lies_beside_it(reference, current, labels):
+    bins = numeric_bins(reference, current)
+
+    first = len(reference)
+    before, after = (
+        np.asarray(part.sum(axis=0)).ravel() for part in (bins.counts[:first], bins.counts[first:])
+    )
+    assert bins.labels == labels
+    assert (before * after).sum() == 0
+
+
+def test_numbers_without_end_leave_the_bins_of_the_others_as_they_are():
+    known = [float(value) for value in range(100)]
+
+    assert numeric_bins([*known, math.inf, math.inf], known).labels == numeric_bins(known, known).labels
+
+
 def test_p_values_of_independent_rows_agree_with_the_chi_squared_approximation():
     rng = np.random.default_rng(0)
     bins = numeric_bins(rng.normal(size=800).tolist(), rng.normal(0.12, 1, size=600).tolist())

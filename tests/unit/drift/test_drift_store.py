@@ -60,3 +60,11 @@ def test_the_history_of_a_model_is_told_oldest_first_and_of_its_tenant_alone(sto
     assert store.history("acme", "other") == []
     with pytest.raises(NotFoundError, match="drift list"):
         store.get("drift-7")
+
+
+def test_a_check_that_failed_makes_way_for_the_same_one_made_again(store, report):
+    failed = replace(report, result={"state": "error"}, check_number=None, alpha=None)
+
+    assert store.add(failed) == failed
+    assert store.add(report) == report
+    assert store.add(failed) == report

@@ -14,6 +14,7 @@ from gateway_tuning.drift.texts.ngrams import hashed_ngrams
 from gateway_tuning.drift.texts.sample import drawn, halves
 from gateway_tuning.drift.texts.telling import telling_words
 from gateway_tuning.drift.texts.topics import TopicModel
+from gateway_tuning.drift.texts.weights import of_topics
 from gateway_tuning.drift.texts.words import count_words, frequent, tokenize
 from gateway_tuning.errors import MissingExtraError
 
@@ -215,3 +216,51 @@ def test_halves_share_no_user():
 
     assert {groups[row] for row in first} & {groups[row] for row in second} == set()
     assert sorted([*first, *second]) == list(range(200))
+
+
+GREETINGS = (
+    "good morning dear team",
+    "hey there",
+    "quick question please",
+    "dear sir or madam",
+    "hello folks",
+)
+
+
+def greeted(subjects, seed):
+    """Five questions each of forty users who greet in their own way, and their names."""
+    rng = random.Random(seed)
+    texts, names = [], []
+    for user in range(40):
+        greeting = rng.choice(GREETINGS)
+        for _ in range(5):
+            texts.append(f"{greeting} {' '.join(rng.sample(rng.choice(subjects), 3))}")
+            names.append(f"{seed} {user}")
+    return texts, names
+
+
+def test_what_a_user_says_in_every_row_weighs_less_and_what_changes_from_row_to_row_keeps_its_weight():
+    texts, names = greeted([KITCHEN, GARDEN, MONEY], 1)
+    rows = tokenize(texts)
+    vocabulary = ["morning", "hey", "oven", "rose"]
+    weights = of_topics(count_words(rows, vocabulary), names)
+
+    assert weights[:2] == pytest.approx([0.2, 0.2], abs=0.01)  # one row in five says something new
+    assert min(weights[2:]) > 0.6
+
+
+@pytest.mark.parametrize("groups", [["one"] * 4, list("abcd")])
+def test_habits_are_unknown_of_one_user_alone_and_of_users_of_one_row(groups):
+    assert of_topics(count_words([("a",), ("b",), ("a",), ("b",)], ["a", "b"]), groups).tolist() == [1, 1]
+
+
+def test_topics_are_what_is_asked_about_and_not_how_it_is_greeted():
+    texts, names = greeted([KITCHEN, GARDEN, MONEY], 2)
+
+    model = TopicModel.fit(texts, topics=3, seed=0, groups=names)
+
+    found = {model.assign([" ".join(subject)])[0] for subject in (KITCHEN, GARDEN, MONEY)}
+    assert len(found) == 3
+    assert not {word for topic in range(3) for word in model.top_words(topic)} & set(
+        " ".join(GREETINGS).split()
+    )

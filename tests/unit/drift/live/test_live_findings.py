@@ -53,3 +53,14 @@ def test_nothing_measured_has_no_score():
 
     assert (found["state"], found["score"], found["metrics"], found["reference"]) == ("error", None, [], None)
     assert found["reasons"] == ["texts: broken", "traffic: young"]
+
+
+def test_what_was_not_measured_is_told_of_both_parts():
+    texts, traffic = (
+        part("no_drift", unmeasured=[{"name": name, "reason": "constant", "blocks": False}])
+        for name in ("refusal", "error")
+    )
+
+    found = combined({"texts": texts, "traffic": traffic}, current="now")
+
+    assert [one["name"] for one in found["unmeasured"]] == ["refusal", "traffic: error"]
