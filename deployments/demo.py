@@ -27,9 +27,14 @@ from gateway_tuning.rollout.policy import CanaryPolicy, MetricMargins
 DEMO_CANARY = CanaryPolicy(
     stages=(0.3, 0.5),
     stage_seconds=0,
+    # A tenth of so few answers is scored: too little to judge relevance by.
+    metrics_to_monitor=("error_rate", "latency", "user_feedback", "token_count"),
     min_users=5,
+    min_requests=30,
     min_rated_users=30,
-    margins=MetricMargins(error_rate=0.15, latency=1.0, user_feedback=0.15),
+    margins=MetricMargins(
+        error_rate=0.15, latency=1.0, slow_share=0.5, user_feedback=0.15, token_count=1.0, feedback_rate=0.5
+    ),
 )
 DEMO_EVALUATION = EvaluationSettings(max_examples=48, max_tokens=80)
 

@@ -7,5 +7,8 @@ from tasks import rollout
 
 @flow(name="advance-canaries")
 def advance_canaries() -> dict[str, str]:
-    """Canary id to its state after this look."""
-    return {canary_id: rollout.advance_canary(canary_id).state for canary_id in rollout.running_canaries()}
+    """First see to it that what has ended has arrived at the gateways, then look. Canary id to its state after it."""
+    rollout.verify_ended_canaries()
+    # One that cannot be looked at keeps no other one from its roll-back.
+    looks = {one: rollout.advance_canary(one, return_state=True) for one in rollout.running_canaries()}
+    return {canary_id: look.result().state for canary_id, look in looks.items()}

@@ -1,5 +1,7 @@
 """The whole loop on one screen. Started by a schedule, by hand, or when feedback crosses its threshold."""
 
+from functools import partial
+
 from prefect import flow
 
 from flows.build_dataset import build_dataset
@@ -60,5 +62,6 @@ def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:
             return read_cycle(cycle.id)  # the approval starts this flow again, which goes on from here
 
         canary = f"canary-{cycle.id}"
-        run("canary", start_canary, canary, plan.model, candidate.id, cycle.incumbent, plan.canary)
+        begin = partial(start_canary, started_by=cycle.started_by)
+        run("canary", begin, canary, plan.model, candidate.id, cycle.incumbent, plan.canary)
         return enter_canary(cycle.id)

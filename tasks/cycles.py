@@ -25,7 +25,7 @@ LEASE_SECONDS = 60.0
 RunStage = Callable[..., StageResult]
 
 
-def _started_by() -> str:
+def started_by() -> str:
     """Who asked for the run that this flow run carries out; Prefect for a schedule, an event or its own form."""
     run_id = run_of_tags(flow_run.tags or ())
     return "prefect" if run_id is None else runtime().runs.get(run_id).started_by
@@ -40,7 +40,7 @@ def open_cycle(plan: CyclePlan) -> Cycle:
         plan=plan.model_dump(mode="json"),
         watermark=runtime().feedback.watermark(plan.tenant),
         incumbent=_incumbent(plan).id,
-        started_by=_started_by(),
+        started_by=started_by(),
         now=now(),
     )
     logger.info("cycle %s of %s: %s", cycle.id, cycle.model, cycle.outcome or cycle.status)

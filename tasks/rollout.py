@@ -1,45 +1,62 @@
 """The offline gate and the canary."""
 
 import logging
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
 
 from gateway_tuning.cycles.cycle import CycleOutcome, StageResult
 from gateway_tuning.drift.store import StoredDriftReport
 from gateway_tuning.evaluation.result import read_result
-from gateway_tuning.rollout.canary import Canary, Look
+from gateway_tuning.rollout.canary import Canary
 from gateway_tuning.rollout.evidence import evidence_of
 from gateway_tuning.rollout.gate import GatePolicy, decide
 from gateway_tuning.rollout.policy import CanaryPolicy
+from gateway_tuning.rollout.reporting.markdown import render_markdown
+from gateway_tuning.rollout.reporting.story import read_story
+from gateway_tuning.rollout.served import routers
+from gateway_tuning.rollout.verification import Verification, is_alarming, verify
+from tasks.cycles import started_by as whoever_asked
+from tasks.evaluation_pages import show_gate
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.rollout")
 
+NOT_ARRIVED = "canary.end-not-arrived"
 _CYCLE_OUTCOMES = {
     "promoted": CycleOutcome.PROMOTED,
     "rolled_back": CycleOutcome.ROLLED_BACK,
     "inconclusive": CycleOutcome.INCONCLUSIVE,
     "invalid": CycleOutcome.INCONCLUSIVE,
+    "superseded": CycleOutcome.ABANDONED,
 }
 
 
 @task(name="decide gate")
 def decide_gate(evaluation_id: str, drift_id: str, policy: GatePolicy) -> StageResult:
-    """Pass, fail, inconclusive or error, with every reason."""
+    """Pass, fail, inconclusive or error, with every reason, which the evaluation's page tells from then on."""
     rt = runtime()
-    evaluation = read_result(rt.evaluations.get(evaluation_id).result)
+    stored = rt.evaluations.get(evaluation_id)
+    evaluation = read_result(stored.result)
     decision = decide(evidence_of(evaluation, *_drift_finding(rt.drift.get(drift_id))), policy)
     reasons = [*decision.reasons, *evaluation.reasons]
     lines = [f"# Gate: {decision.outcome}", *(f"- {reason}" for reason in reasons)]
     create_markdown_artifact("\n".join(lines), key="gate", description=str(decision.outcome))
+    show_gate(rt, stored, decision)
     return StageResult(id=decision.outcome.value, detail={"reasons": reasons})
 
 
 @task(name="start canary", retries=2, retry_delay_seconds=2)
 def start_canary(
-    canary_id: str, model: str, candidate: str, control: str, policy: CanaryPolicy
+    canary_id: str,
+    model: str,
+    candidate: str,
+    control: str,
+    policy: CanaryPolicy,
+    *,
+    started_by: str | None = None,
+    supersede: bool = False,
 ) -> StageResult:
     """Send the first share of users to the candidate. Starting the same canary again changes nothing."""
     rt = runtime()
@@ -52,8 +69,29 @@ def start_canary(
         control=control,
         policy=policy,
         now=now(),
+        started_by=started_by or whoever_asked(),
+        supersede=supersede,
     )
     return StageResult(id=canary.id, detail={"policy": policy.model_dump(mode="json")})
+
+
+@task(name="verify ended canaries")
+def verify_ended_canaries() -> dict[str, str]:
+    """Ask every gateway about each end that none has confirmed yet. Canary id to what they say.
+
+    A gateway that does not serve the end in time is an error in the log, an artifact and an event: users may still be
+    on a candidate that was taken back.
+    """
+    rt = runtime()
+    asked = routers(rt.settings)
+    told = {}
+    for canary in rt.canaries.unverified(asked=bool(asked)):
+        found = verify(canary, rt.canaries.stable(canary.model), asked)
+        rt.canaries.note_verification(canary, found, now=now())
+        told[canary.id] = found.told
+        if is_alarming(canary, found, now()):
+            _raise_alarm(canary, found)
+    return told
 
 
 @task(name="advance canary", retries=2, retry_delay_seconds=2)
@@ -62,7 +100,9 @@ def advance_canary(canary_id: str) -> Canary:
     rt = runtime()
     canary, look = rt.canaries.tick(canary_id, now=now())
     if look is not None:
-        create_markdown_artifact(_markdown(canary, look), key="canary", description=canary.id)
+        steps = read_story(rt.engine, canary_id, now=now(), drawn=2).steps
+        told = render_markdown(canary, look, steps, now=now())
+        create_markdown_artifact(told, key="canary", description=canary.id)
         logger.info(
             "look %d at %.0f %% of users: %s", look.look, 100 * look.share, look.decision.replace("_", " ")
         )
@@ -79,6 +119,21 @@ def running_canaries() -> list[str]:
     return [canary.id for canary in rt.canaries.running()] + rt.cycles.waiting_for_ended_canaries()
 
 
+def _raise_alarm(canary: Canary, found: Verification) -> None:
+    ended = f"canary {canary.id} ended {canary.state.replace('_', ' ')} at {canary.finished_at}"
+    logger.error("%s, and that has not arrived: %s", ended, found.told)
+    create_markdown_artifact(
+        f"# The end of canary `{canary.id}` has not arrived\n\n{ended}.\n\n{found.told}\n",
+        key="canary-alarm",
+        description=canary.id,
+    )
+    emit_event(
+        event=NOT_ARRIVED,
+        resource={"prefect.resource.id": f"gateway-tuning.model.{canary.model}"},
+        payload={"tenant": canary.tenant, "canary": canary.id, "state": canary.state, "told": found.told},
+    )
+
+
 def _drift_finding(drift: StoredDriftReport) -> tuple[str, tuple[str, ...]]:
     """A change inside the dataset, all of which the candidate learned from, is told but says nothing against it."""
     state, reasons = drift.result["state"], tuple(drift.result["reasons"])
@@ -86,38 +141,3 @@ def _drift_finding(drift: StoredDriftReport) -> tuple[str, tuple[str, ...]]:
         return state, reasons
     told = f"the stable model was trained on no dataset; {drift.reference_id}: {state.replace('_', ' ')}"
     return "not_applicable", (told,)
-
-
-def _markdown(canary: Canary, look: Look) -> str:
-    lines = [
-        f"# Canary `{canary.id}`: {look.decision.replace('_', ' ')}",
-        f"Look {look.look} at {look.share:.0%} of users; the canary is {canary.state.replace('_', ' ')}.",
-        "",
-        *(f"- {reason}" for reason in look.reasons),
-    ]
-    results = look.verdict.get("results", [])
-    if results:
-        lines += [
-            "",
-            "| metric | canary | control | harm | interval | margin | status |",
-            "|---|---:|---:|---:|---:|---:|---|",
-        ]
-        lines += [_metric_row(result) for result in results]
-    return "\n".join(lines)
-
-
-def _metric_row(result: dict[str, Any]) -> str:
-    def figure(name: str) -> str:
-        return "-" if result[name] is None else f"{result[name]:.4g}"
-
-    interval = f"{figure('low')} to {figure('high')}"
-    cells = [
-        result["name"],
-        figure("canary"),
-        figure("control"),
-        figure("harm"),
-        interval,
-        figure("margin"),
-        result["status"],
-    ]
-    return f"| {' | '.join(cells)} |".replace("_", " ")

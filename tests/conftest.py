@@ -1,5 +1,6 @@
 """Shared fixtures: a real metadata store and real object storage in a temporary folder."""
 
+import gc
 import os
 import shutil
 from datetime import UTC, datetime
@@ -25,7 +26,13 @@ pytest_plugins = ["tests.postgresql", "tests.s3"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # What trains or runs models keeps a core busy for minutes: side by side these take several times as long.
-TRAINING = ("faults/test_killed_demo.py", "contracts/test_providers.py", "unit/training/local/", "e2e/")
+TRAINING = (
+    "faults/test_killed_demo.py",
+    "contracts/test_providers.py",
+    "unit/training/local/",
+    "unit/training/cost/test_measured.py",  # for the converted base model
+    "e2e/",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,6 +45,14 @@ def pytest_collection_modifyitems(items):
         trains = paths[item.path].startswith(TRAINING)
         item.add_marker(pytest.mark.xdist_group("training" if trains else paths[item.path]))
     items.sort(key=lambda item: (not paths[item.path].startswith(TRAINING), item.path not in has_slow))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """What is there now stays to the end; looking through it for cycles again and again took up to half of a test."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 10)
 
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -8,13 +8,13 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 from gateway_tuning.cycles.plan import CyclePlan, TrainingPlan
 from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
 from gateway_tuning.drift.settings import DriftSettings
+from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.evaluation.settings import EvaluationSettings
 from gateway_tuning.rollout.gate import GatePolicy
-from gateway_tuning.rollout.policy import CanaryPolicy
+from gateway_tuning.rollout.policy import METRICS, CanaryPolicy, MetricName, metric_name
 from gateway_tuning.runs.prefect_api import refuse_templates
 from gateway_tuning.training import catalog
 
-METRICS = ("error_rate", "latency", "user_feedback")
 MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 ModelName = Annotated[
@@ -109,7 +109,7 @@ class TuningCycleRequest(BaseModel):
 
 
 class CanaryRequest(BaseModel):
-    """Also understood: InitialPercentage, EvaluationPeriod, BaselineDeploymentId, ModelId and MetricsToMonitor."""
+    """Understood as well: ModelId, BaselineDeploymentId, and what `policy_from_configuration` reads."""
 
     model_config = _config(
         model="assistant",
@@ -138,45 +138,53 @@ class CanaryRequest(BaseModel):
         validation_alias=AliasChoices("evaluation_period", "EvaluationPeriod"),
         description="Shortest time a stage lasts, as 01:00:00 or PT1H. Instead of policy.stage_seconds",
     )
-    metrics_to_monitor: tuple[str, ...] = Field(
+    promotion_threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("promotion_threshold", "PromotionThreshold"),
+        description="Least score for a promotion, beside every metric within its margin. Instead of the policy's",
+    )
+    metrics_to_monitor: tuple[MetricName, ...] = Field(
         (),
         validation_alias=AliasChoices("metrics_to_monitor", "MetricsToMonitor"),
-        description=f"All of {', '.join(METRICS)} are always monitored; anything else is refused",
+        description=f"Of {', '.join(METRICS)}; those of the policy, which are all of them, when empty",
     )
 
-    @model_validator(mode="before")
+    @field_validator("metrics_to_monitor", mode="before")
     @classmethod
-    def _refuse_scores(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.keys() & {"PromotionThreshold", "promotion_threshold"}:
-            raise ValueError(
-                "PromotionThreshold has no meaning here: no score promotes. Each metric must be shown to stay within "
-                "policy.margins at an error rate of policy.alpha"
-            )
-        return given
-
-    @field_validator("metrics_to_monitor")
-    @classmethod
-    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = {name.replace("_", ""): name for name in METRICS}
-        if any(name.replace("_", "").lower() not in known for name in names):
-            raise ValueError(f"a metric is not known; there are: {', '.join(METRICS)}")
-        return tuple(known[name.replace("_", "").lower()] for name in names)
+    def _by_any_of_their_names(cls, names: Any) -> Any:
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            return names
+        try:
+            return tuple(dict.fromkeys(metric_name(name) for name in names))
+        except ConfigurationError as error:  # without what was given
+            raise ValueError(f"a metric is not known; there are: {', '.join(METRICS)}") from error
 
     @model_validator(mode="after")
     def _says_it_once(self) -> "CanaryRequest":
-        if self.policy is not None and (self.initial_percentage, self.evaluation_period) != (None, None):
+        if self.policy is not None and self._changes:
             raise ValueError(
-                "state stages and times in policy, or InitialPercentage and EvaluationPeriod, not both"
+                "state stages, times, threshold and metrics in policy, or as InitialPercentage, EvaluationPeriod, "
+                "PromotionThreshold and MetricsToMonitor, not both"
             )
         return self
 
     @property
     def resolved_policy(self) -> CanaryPolicy:
         policy = self.policy or CanaryPolicy()
+        return CanaryPolicy.model_validate(policy.model_dump() | self._changes)
+
+    @property
+    def _changes(self) -> dict[str, Any]:
         changes: dict[str, Any] = {}
         if self.initial_percentage is not None:
             first = self.initial_percentage / 100
-            changes["stages"] = (first, *(share for share in policy.stages if share > first))
+            changes["stages"] = (first, *(share for share in CanaryPolicy().stages if share > first))
         if self.evaluation_period is not None:
             changes["stage_seconds"] = self.evaluation_period.total_seconds()
-        return CanaryPolicy.model_validate(policy.model_dump() | changes)
+        if self.promotion_threshold is not None:
+            changes["promotion_threshold"] = self.promotion_threshold
+        if self.metrics_to_monitor:
+            changes["metrics_to_monitor"] = self.metrics_to_monitor
+        return changes

@@ -8,18 +8,22 @@ from gateway_tuning import __version__
 from gateway_tuning.cli import (
     access,
     anonymize,
+    canaries,
     costs,
     datasets,
+    deployments,
     drift,
     evaluation_sets,
     evaluations,
     feedback,
+    gateway,
     jobs,
     models,
     providers,
     records,
     running,
     search,
+    shadows,
     subjects,
     vault,
 )
@@ -32,6 +36,10 @@ app = typer.Typer(
 )
 app.add_typer(running.app)
 app.add_typer(feedback.app, name="feedback")
+app.add_typer(gateway.app, name="gateway")
+app.add_typer(shadows.app, name="shadow")
+app.add_typer(canaries.app, name="canary")
+app.command("deployments")(deployments.deployments)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(drift.app, name="drift")
 app.add_typer(evaluation_sets.app, name="evaluation-sets")

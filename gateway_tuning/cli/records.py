@@ -1,6 +1,4 @@
-"""Commands that show what the store knows, and end what should not go on."""
-
-from typing import Annotated
+"""`gateway-tuning cycles`: what the store knows of them, and the end of one that should not go on."""
 
 import typer
 
@@ -8,9 +6,7 @@ from gateway_tuning.cli.console import now, open_store, read_settings, show_tabl
 
 app = typer.Typer()
 cycles_app = typer.Typer(no_args_is_help=True, help="Passes through the tuning loop.")
-canary_app = typer.Typer(no_args_is_help=True, help="Candidates on trial with real users.")
 app.add_typer(cycles_app, name="cycles")
-app.add_typer(canary_app, name="canary")
 
 
 @cycles_app.command("list")
@@ -52,19 +48,3 @@ def abandon_cycle(cycle_id: str) -> None:
     store.get(cycle_id)
     ended = store.finish(cycle_id, CycleOutcome.ABANDONED, ("abandoned by hand",), now=now())
     typer.echo(f"{ended.id}: {ended.outcome}")
-
-
-@canary_app.command("status")
-@told
-def canary_status(
-    model: Annotated[str | None, typer.Argument(help="All models when left out")] = None,
-) -> None:
-    """Show running canaries and their last look."""
-    from gateway_tuning.rollout.canary_store import CanaryStore
-
-    store = CanaryStore(open_store(read_settings()))
-    for canary in store.running(model):
-        looks = store.looks(canary.id)
-        typer.echo(f"{canary.id}: {canary.candidate} against {canary.control}, {canary.share:.0%} of users")
-        for reason in looks[-1].reasons if looks else ["not looked at yet"]:
-            typer.echo(f"  {reason}")

@@ -53,15 +53,22 @@ def serve_gateway(
     ] = False,
 ) -> None:
     """Serve the OpenAI-compatible gateway: stable and canary versions behind one model name."""
-    from gateway_tuning.gateway.serve import serve
+    from gateway_tuning.gateway.serve import Doorway, serve
 
     settings = read_settings()
-    signing = settings.rating_token_key
+    signing, status = settings.rating_token_key, settings.gateway_status_key
     serve(
         settings.resolved_database_url,
         host,
         port,
         settings.request_timeout_s,
+        home=settings.home,
+        doorway=Doorway(
+            require_keys=settings.gateway_require_keys,
+            status_key=None if status is None else status.get_secret_value(),
+            upstreams=settings.gateway_upstreams,
+        ),
+        relevance_share=settings.relevance_share,
         rating_token_key=None if signing is None else signing.get_secret_value().encode(),
         exit_with_parent=exit_with_parent,
     )

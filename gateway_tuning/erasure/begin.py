@@ -30,6 +30,8 @@ from gateway_tuning.storage.tables import (
     outcomes,
     quarantine,
     rating_tokens,
+    shadow_pairs,
+    shadows,
 )
 from gateway_tuning.storage.tenants import lock_tenant, subject_key
 
@@ -136,6 +138,7 @@ def _remove_rows(connection: sa.Connection, person: _Person) -> tuple[dict[str, 
         )
 
     of_tenant = outcomes.c.model.in_(sa.select(models.c.name).where(models.c.tenant == tenant))
+    of_shadows = shadow_pairs.c.shadow_id.in_(sa.select(shadows.c.id).where(shadows.c.tenant == tenant))
     counts = {
         "feedback": connection.execute(
             feedback.delete().where(feedback.c.tenant == tenant, feedback.c.subject_id == person.subject_id)
@@ -146,7 +149,9 @@ def _remove_rows(connection: sa.Connection, person: _Person) -> tuple[dict[str, 
             rating_tokens, rating_tokens.c.feedback_id, ids, rating_tokens.c.tenant == tenant
         ),
         "outcomes": delete(outcomes, outcomes.c.answer_id, answers, of_tenant)
-        + delete(outcomes, outcomes.c.user_key, _user_keys(connection, person), of_tenant),
+        + delete(outcomes, outcomes.c.user_key, _user_keys(connection, canaries, person), of_tenant),
+        "shadow_pairs": delete(shadow_pairs, shadow_pairs.c.answer_id, answers, of_shadows)
+        + delete(shadow_pairs, shadow_pairs.c.user_key, _user_keys(connection, shadows, person), of_shadows),
     }
     in_datasets = sa.select(dataset_feedback.c.feedback_id).where(
         dataset_feedback.c.tenant == tenant, dataset_feedback.c.subject_id == person.subject_id
@@ -183,9 +188,9 @@ def _quarantined(connection: sa.Connection, person: _Person, ids: set[str]) -> l
         ]
 
 
-def _user_keys(connection: sa.Connection, person: _Person) -> list[str]:
-    """What the person is called in the outcomes of each canary. Without a canary nobody can tell."""
-    salts = connection.execute(sa.select(canaries.c.salt).where(canaries.c.tenant == person.tenant))
+def _user_keys(connection: sa.Connection, table: sa.Table, person: _Person) -> list[str]:
+    """What the person is called in the outcomes of each canary, the pairs of each shadow. Else nobody can tell."""
+    salts = connection.execute(sa.select(table.c.salt).where(table.c.tenant == person.tenant))
     return [user_key(salt, named(person.user_id)) for salt in salts.scalars()]
 
 

@@ -16,6 +16,7 @@ from gateway_tuning.storage.tables import (
     predictions,
     quarantine,
     rating_tokens,
+    shadow_pairs,
 )
 
 _TOUCHED = (
@@ -24,6 +25,7 @@ _TOUCHED = (
     enrichments,
     rating_tokens,
     outcomes,
+    shadow_pairs,
     dataset_feedback,
     evaluations,
     predictions,

@@ -98,6 +98,8 @@ def _read(
         value = {**value, "id": sha256(f"{key}\0{place}".encode()).hexdigest()[:32]}
     if tokens.key is None and "rating_token" in value:
         value = {**value, "rating_token": None}  # nobody vouches for it
+    elif isinstance(signed := value.get("rating_token"), str):
+        value = _with_signed_version(value, signed, tokens)
     theirs = value.setdefault("tenant", tenant)
     given, reasons, feedback_id = (None, (), None) if careful else _quickly_shaped(value, now)
     if given is None and not reasons:
@@ -113,6 +115,12 @@ def _read(
             feedback_id, user if isinstance(user, str) else None,
         )  # fmt: skip
     return given
+
+
+def _with_signed_version(value: dict[str, Any], token: str, tokens: TokenPolicy) -> dict[str, Any]:
+    """What the gateway signed goes before what the sender believes. The token itself is judged with the record."""
+    version = None if tokens.key is None else rating_token.version_of(tokens.key, token)
+    return value if version is None else {**value, "model_version": version}
 
 
 def _quickly_shaped(

@@ -15,7 +15,8 @@ from gateway_tuning.gateway.routing import Route
 class Answered:
     """One answer with its texts, which live in memory alone. `text` is None where there is none, as in a call of tools.
 
-    `body` is the request as the client sent it. `latency_ms` is of the whole answer.
+    `body` is the request as the client sent it. `latency_ms` is of the whole answer. `user` is as the door read it, None
+    for an anonymous request. `tools` are the names that the first choice calls, in order; None: nobody looked.
     """
 
     answer_id: str
@@ -27,11 +28,14 @@ class Answered:
     prompt_tokens: int | None
     completion_tokens: int | None
     at: datetime
+    user: str | None = None
+    simulated: bool = False
+    tools: tuple[str, ...] | None = None
 
 
 class Observer(Protocol):
     def wants(self, answer_id: str, route: Route) -> bool:
-        """Whether to keep this answer's text; asked before the answer is there, and blind to the arm."""
+        """Whether to keep this answer's text; asked before the answer is there. Who scores for a canary asks no route."""
         ...
 
     def answered(self, answer: Answered) -> None:

@@ -4,26 +4,35 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from starlette.responses import Response
 
-_TYPES = {502: "upstream_error", 503: "service_unavailable", 504: "upstream_timeout"}
+_TYPES = {429: "rate_limit_error", 502: "upstream_error", 503: "service_unavailable", 504: "upstream_timeout"}
 
 
 class RefusedError(Exception):
     """A request that gets an error reply and reaches no model."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.headers = headers
+
+
+def to_json(content: Any) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        # ASCII escapes carry any text a model or client may send, lone surrogates too, and numbers of any size.
+        return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
 
 
 def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    # ASCII escapes carry any text a model or client may send, lone surrogates too.
-    return Response(
-        json.dumps(content, separators=(",", ":")), status, headers=headers, media_type="application/json"
-    )
+    return Response(to_json(content), status, headers=headers, media_type="application/json")
 
 
 def error_body(status: int, code: str, message: str) -> dict[str, Any]:

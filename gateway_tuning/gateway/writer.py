@@ -68,8 +68,10 @@ class OutcomeWriter:
         try:
             await self.flush()
         except Exception as error:  # noqa: BLE001 - the next round tries again, /healthz shows why
+            # The whole message would show the outcomes: who knows an answer's id may rate it.
+            told = f"{type(error).__name__}: {getattr(error, 'orig', None) or 'see the store'}"
             if self.error is None:
-                _log.warning("%d outcomes could not be written, trying again: %s", self.pending, error)
-            self.error = f"{type(error).__name__}: {error}"
+                _log.warning("%d outcomes could not be written, trying again: %s", self.pending, told)
+            self.error = told
         else:
             self.error = None

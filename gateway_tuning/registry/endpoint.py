@@ -1,6 +1,9 @@
 """Where a model version answers: any OpenAI-compatible chat endpoint."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 
@@ -15,3 +18,20 @@ class Endpoint:
     model: str
     extra_body: dict[str, Any] = field(default_factory=dict)
     api_key_env: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex over all of it."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChange:
+    """`digest` is of the whole endpoint. `by` is None where nobody said who set it."""
+
+    version_id: str
+    base_url: str
+    served_model: str
+    digest: str
+    by: str | None
+    at: datetime

@@ -1,20 +1,20 @@
 """Model versions, their aliases and where they answer, in the metadata store."""
 
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
 from gateway_tuning.datasets.retired import require_live
 from gateway_tuning.errors import ConflictError, ErasedError, NotFoundError
-from gateway_tuning.registry import alias_moves, version_rows
+from gateway_tuning.registry import alias_moves, endpoint_rows, version_rows
 from gateway_tuning.registry.aliases import UNCHECKED, AliasChange, AliasName, Unchecked
-from gateway_tuning.registry.endpoint import Endpoint
+from gateway_tuning.registry.deployments import Deployments, deployments
+from gateway_tuning.registry.endpoint import Endpoint, EndpointChange
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.registry.rules import require_change, require_revision
 from gateway_tuning.registry.statuses import UNFINISHED, ModelStatus, StatusChange
 from gateway_tuning.storage.database import first_insert_wins, reading
-from gateway_tuning.storage.tables import aliases, canaries, endpoints, model_versions
+from gateway_tuning.storage.tables import aliases, canaries, model_versions
 from gateway_tuning.storage.tenants import claim_model
 
 
@@ -121,29 +121,28 @@ class Registry:
         with reading(self._engine) as connection:
             return alias_moves.alias_changes(connection, model)
 
-    def set_endpoint(self, version_id: str, endpoint: Endpoint, *, now: datetime) -> None:
-        values: dict[str, Any] = {
-            "base_url": endpoint.base_url,
-            "served_model": endpoint.model,
-            "extra_body": endpoint.extra_body,
-            "api_key_env": endpoint.api_key_env,
-            "updated_at": now,
-        }
+    def set_endpoint(
+        self, version_id: str, endpoint: Endpoint, *, now: datetime, by: str | None = None
+    ) -> None:
+        """The newest one counts; each that differs from the one before is kept in the history."""
         with self._engine.begin() as connection:
-            updated = connection.execute(
-                sa.update(endpoints).where(endpoints.c.version_id == version_id).values(**values)
-            )
-            if updated.rowcount == 0:
-                connection.execute(sa.insert(endpoints).values(version_id=version_id, **values))
+            endpoint_rows.put_endpoint(connection, version_id, endpoint, by=by, now=now)
 
     def endpoint(self, version_id: str) -> Endpoint:
         with reading(self._engine) as connection:
-            row = connection.execute(
-                sa.select(endpoints).where(endpoints.c.version_id == version_id)
-            ).one_or_none()
-        if row is None:
+            found = endpoint_rows.find_endpoint(connection, version_id)
+        if found is None:
             raise NotFoundError(f"Nothing serves {version_id}; start a server for it first")
-        return Endpoint(row.base_url, row.served_model, row.extra_body, row.api_key_env)
+        return found
+
+    def endpoint_changes(self, version_id: str) -> list[EndpointChange]:
+        """Oldest first."""
+        with reading(self._engine) as connection:
+            return endpoint_rows.endpoint_changes(connection, version_id)
+
+    def deployments(self, model: str) -> Deployments:
+        """Which versions users meet now, where they answer, and how it came to that."""
+        return deployments(self._engine, model)
 
 
 def holds_erased(connection: sa.Connection, version_id: str) -> bool:

@@ -1,22 +1,26 @@
 """The canary's state machine. Pure: the clock, the findings and the freshness of the data are arguments.
 
-Traffic moves up only on complete, fresh and harmless findings; everything unknown holds; every end takes the
-canary's share to zero.
+Traffic moves up only on complete, fresh and harmless findings and to a share that was approved; everything unknown
+holds; every end takes the canary's share to zero.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
-from gateway_tuning.rollout.judge import MetricResult, Verdict
+from gateway_tuning.rollout.judge import Verdict
+from gateway_tuning.rollout.looking import Failure, Freshness, Seen, look_closely
 from gateway_tuning.rollout.policy import CanaryPolicy
 
-State = Literal["running", "promoted", "rolled_back", "inconclusive", "invalid"]
-Kind = Literal["advance", "hold", "promote", "roll_back", "inconclusive", "invalid"]
+__all__ = [  # what a look says is told where looks are taken, and used with it
+    "PROMOTION", "Canary", "Decision", "Failure", "Freshness", "Kind", "Look", "Override", "State",
+    "advance", "approved_up_to", "begin",
+]  # fmt: skip
 
-# As many control users without one on the canary happen by chance less often than once in a thousand.
-SILENT_USERS = 10
+State = Literal["running", "promoted", "rolled_back", "inconclusive", "invalid", "superseded"]
+Kind = Literal["advance", "hold", "error", "promote", "roll_back", "inconclusive", "invalid"]
+
+PROMOTION = 1.0  # the share that stands for the end of the ramp
 _END: dict[Kind, State] = {
     "promote": "promoted",
     "roll_back": "rolled_back",
@@ -29,7 +33,10 @@ _END: dict[Kind, State] = {
 class Canary:
     """One experiment: `candidate` against `control`, two versions of `model`, pinned for its whole life.
 
-    `share` is the share of users on the canary now, zero once it ended. `stage` indexes `policy.stages`.
+    `share` is the share of users on the canary now; zero before its first stage is approved and once it ended.
+    `stage` indexes `policy.stages`. `approved_share` is the highest share that may be served, None where every one
+    may. `config_hash` is of `configuration.py`. `ended_by` is None where a look ended it. `verified_at` is when every
+    gateway said that it serves the end of it, `verification` what they said last.
     """
 
     id: str
@@ -48,32 +55,44 @@ class Canary:
     last_look_at: datetime | None = None
     finished_at: datetime | None = None
     reasons: tuple[str, ...] = ()
+    config_hash: str | None = None
+    approved_share: float | None = None
+    started_by: str | None = None
+    ended_by: str | None = None
+    verified_at: datetime | None = None
+    verification: str | None = None
+
+    @property
+    def next_share(self) -> float:
+        """What the next step up gives: the share of a stage, or `PROMOTION`. Of a running canary."""
+        following = self.stage + 1 if self.share else self.stage
+        return self.policy.stages[following] if following < len(self.policy.stages) else PROMOTION
+
+    @property
+    def unapproved_share(self) -> float | None:
+        """The lowest share that somebody has still to approve, None where nobody must."""
+        approved = self.approved_share
+        if approved is None or approved >= PROMOTION:
+            return None
+        return min(share for share in (*self.policy.stages, PROMOTION) if share > approved)
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
-    """Times of the last outcomes, None where there was none.
+class Override:
+    """Two people want this step, to `share`, although a look would hold."""
 
-    `control_users_since` counts control users seen after the canary's last outcome.
-    """
-
-    canary: datetime | None
-    control: datetime | None
-    control_users_since: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """There are no findings. `voids` says that the comparison itself is gone, not just this look."""
-
-    reason: str
-    voids: bool = False
+    share: float
+    by: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """`asks` is a share for which nothing but a person's approval is missing."""
+
     kind: Kind
     reasons: tuple[str, ...]
+    asks: float | None = None
+    overridden_by: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +122,10 @@ def begin(
     policy: CanaryPolicy,
     salt: str,
     now: datetime,
+    started_by: str | None = None,
 ) -> Canary:
+    """Its first share is zero where the policy wants that approved."""
+    approved = approved_up_to(policy, 0.0) if policy.approve_before else None
     return Canary(
         id=canary_id,
         tenant=tenant,
@@ -114,114 +136,94 @@ def begin(
         salt=salt,
         started_at=now,
         stage_started_at=now,
-        share=policy.stages[0],
+        share=policy.stages[0] if approved is None or policy.stages[0] <= approved else 0.0,
+        approved_share=approved,
+        started_by=started_by,
     )
 
 
+def approved_up_to(policy: CanaryPolicy, share: float) -> float:
+    """The highest share that may be served once `share` is approved: up to the next one that a policy names."""
+    ahead = [named for named in policy.approve_before if named > share]
+    if not ahead:
+        return PROMOTION
+    return max((stage for stage in policy.stages if stage < min(ahead)), default=0.0)
+
+
 def advance(
-    canary: Canary, findings: Verdict | Failure, freshness: Freshness, now: datetime
+    canary: Canary,
+    findings: Verdict | Failure,
+    freshness: Freshness,
+    now: datetime,
+    override: Override | None = None,
 ) -> tuple[Canary, Decision]:
-    """One look. A canary that has ended is returned unchanged with a hold."""
+    """One look. A canary that has ended is returned unchanged with a hold.
+
+    An override is taken only for the very next step, and only where all that is missing is proof, time or approval.
+    """
     if canary.state != "running":
         return canary, Decision("hold", (f"canary {canary.id} has ended: {canary.state}",))
-    decision = _decide(canary, findings, freshness, now)
+    seen = look_closely(canary, findings, freshness, now)
+    decision = _decide(canary, findings, seen, override)
     return _apply(canary, decision, now), decision
 
 
-def _decide(canary: Canary, findings: Verdict | Failure, freshness: Freshness, now: datetime) -> Decision:
-    abort = _abort(canary, findings, freshness, now)
-    if abort is not None:
-        return abort
-    missing = _missing(canary, findings, freshness, now)
-    if not missing and isinstance(findings, Verdict) and _is_last(canary) and _is_proven(findings):
-        return Decision("promote", ("every metric is within its margin", *findings.reasons))
+def _decide(canary: Canary, findings: Verdict | Failure, seen: Seen, override: Override | None) -> Decision:
+    if seen.ends is not None:
+        return Decision(*seen.ends)
     details = findings.reasons if isinstance(findings, Verdict) else ()
-    if now - canary.started_at > timedelta(seconds=canary.policy.max_seconds):
-        spent = f"undecided after {canary.policy.max_seconds:g} s; all users go back to {canary.control}"
-        return Decision("inconclusive", (spent, *missing, *details))
-    if missing:
-        return Decision("hold", (*missing, *details))
-    if _is_last(canary):
-        return Decision("hold", ("the last stage needs every metric within its margin", *details))
-    return Decision("advance", (f"no harm found at a share of {canary.share:g}", *details))
+    step = canary.next_share
+    unapproved = _unapproved(canary, step)
+    if seen.overdue is not None and step != PROMOTION:
+        return Decision("inconclusive", (seen.overdue, *seen.unsound, *seen.unproven, *unapproved, *details))
+    if not (seen.unsound or seen.unproven or unapproved):
+        return Decision(_step(step), (_found(canary, step), *details))
+    if override is not None and override.share == step and not seen.unsound:
+        by = " and ".join(override.by)
+        waived = (f"{by} overrode what was missing for {_named(step)}", *seen.unproven, *unapproved)
+        return Decision(_step(step), (*waived, *details), overridden_by=override.by)
+    missing = (*seen.unsound, *seen.unproven, *unapproved)
+    if seen.overdue is not None:
+        return Decision("inconclusive", (seen.overdue, *missing, *details))
+    kind: Kind = "error" if isinstance(findings, Failure) else "hold"
+    asks = step if unapproved and not (seen.unsound or seen.unproven) else None
+    return Decision(kind, (*missing, *details), asks=asks)
 
 
-def _abort(
-    canary: Canary, findings: Verdict | Failure, freshness: Freshness, now: datetime
-) -> Decision | None:
-    if isinstance(findings, Failure):
-        if findings.voids:
-            return Decision("invalid", (findings.reason,))
-    else:
-        harmed = [result.name for result in findings.results if result.status == "harmed"]
-        if harmed:
-            names = ", ".join(harmed).replace("_", " ")
-            return Decision("roll_back", (f"the canary is worse in {names}", *findings.reasons))
-    if _silence(canary, freshness, now) and freshness.control_users_since >= SILENT_USERS:
-        silent = (
-            f"no outcome of the canary for {canary.policy.stale_seconds:g} s while "
-            f"{freshness.control_users_since} users of the control were answered"
-        )
-        return Decision("roll_back", (silent,))
-    if isinstance(findings, Verdict) and not findings.balanced:
-        return Decision("invalid", findings.reasons)
-    return None
+def _step(share: float) -> Kind:
+    return "promote" if share == PROMOTION else "advance"
 
 
-def _missing(
-    canary: Canary, findings: Verdict | Failure, freshness: Freshness, now: datetime
-) -> tuple[str, ...]:
-    """Why nothing but an abort may be decided now; empty when everything is there."""
-    policy = canary.policy
-    reasons: list[str] = []
-    if isinstance(findings, Failure):
-        reasons.append(findings.reason)
-    else:
-        reasons.extend(_missing_users(findings, policy))
-    if _silence(canary, freshness, now):
-        reasons.append(f"no outcome of the canary for {policy.stale_seconds:g} s")
-    if canary.last_look_at is not None and now < canary.last_look_at:
-        reasons.append(f"the clock went back: the last look was at {canary.last_look_at.isoformat()}")
-    if now - canary.stage_started_at < timedelta(seconds=policy.stage_seconds):
-        reasons.append(f"the stage lasts at least {policy.stage_seconds:g} s")
-    return tuple(reasons)
+def _found(canary: Canary, step: float) -> str:
+    if step == PROMOTION:
+        return "every metric is within its margin"
+    return f"no harm found at a share of {canary.share:g}" if canary.share else f"{step:g} is approved"
 
 
-def _missing_users(findings: Verdict, policy: CanaryPolicy) -> Sequence[str]:
-    without_data = [result.name for result in findings.results if result.status == "no_data"]
-    reasons = [f"no data for {name}" for name in without_data]
-    if not findings.results:
-        reasons.append("the judge compared nothing")
-    users = min(findings.canary_users, findings.control_users)
-    if users < policy.min_users:
-        reasons.append(f"{users} users in the smaller arm, {policy.min_users} are needed")
-    return reasons
+def _unapproved(canary: Canary, step: float) -> tuple[str, ...]:
+    if canary.approved_share is None or step <= canary.approved_share:
+        return ()
+    return (f"{_named(step)} awaits the approval of a person",)
 
 
-def _silence(canary: Canary, freshness: Freshness, now: datetime) -> bool:
-    # Before its first outcome the canary has been silent since it started.
-    last = max(freshness.canary, canary.started_at) if freshness.canary is not None else canary.started_at
-    return now - last > timedelta(seconds=canary.policy.stale_seconds)
-
-
-def _is_last(canary: Canary) -> bool:
-    return canary.stage == len(canary.policy.stages) - 1
-
-
-def _is_proven(findings: Verdict) -> bool:
-    return bool(findings.results) and all(_is_non_inferior(result) for result in findings.results)
-
-
-def _is_non_inferior(result: MetricResult) -> bool:
-    return result.status == "non_inferior"
+def _named(share: float) -> str:
+    return "the promotion" if share == PROMOTION else f"a share of {share:g}"
 
 
 def _apply(canary: Canary, decision: Decision, now: datetime) -> Canary:
     last = max(now, canary.last_look_at) if canary.last_look_at is not None else now
     looked = replace(canary, looks=canary.looks + 1, last_look_at=last, reasons=decision.reasons)
-    if decision.kind == "hold":
+    if decision.overridden_by is not None:
+        approved = looked.approved_share
+        looked = replace(
+            looked,
+            # Two people said what one could have approved.
+            approved_share=None if approved is None else max(approved, canary.next_share),
+            ended_by=" and ".join(decision.overridden_by) if decision.kind == "promote" else None,
+        )
+    if decision.kind in {"hold", "error"}:
         return looked
     if decision.kind == "advance":
-        stage = canary.stage + 1
-        return replace(looked, stage=stage, share=canary.policy.stages[stage], stage_started_at=now)
+        stage = canary.stage + 1 if canary.share else canary.stage
+        return replace(looked, stage=stage, share=canary.next_share, stage_started_at=now)
     return replace(looked, state=_END[decision.kind], share=0.0, finished_at=now)

@@ -2,22 +2,26 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
-from gateway_tuning.errors import ConflictError, NotFoundError
-from gateway_tuning.registry.alias_moves import alias, point_alias
-from gateway_tuning.registry.model_version import CANDIDATE, STABLE
+from gateway_tuning.errors import ConflictError
+from gateway_tuning.registry.alias_moves import alias
+from gateway_tuning.registry.model_version import STABLE
 from gateway_tuning.registry.store import holds_erased, require_no_erased
-from gateway_tuning.rollout.canary import Canary, Decision, Failure, Freshness, Look, advance, begin
+from gateway_tuning.rollout import canary_rows
+from gateway_tuning.rollout.actions import granted_override
+from gateway_tuning.rollout.arm_statistics import arm_statistics
+from gateway_tuning.rollout.canary import Canary, Failure, Freshness, Look, Override, advance, begin
+from gateway_tuning.rollout.configuration import Configuration
 from gateway_tuning.rollout.judge import Metric, Statistics, Verdict, metrics
 from gateway_tuning.rollout.judge import judge as default_judge
-from gateway_tuning.rollout.outcomes import OutcomeStore
 from gateway_tuning.rollout.policy import CanaryPolicy
+from gateway_tuning.rollout.verification import Verification
 from gateway_tuning.storage.database import reading
-from gateway_tuning.storage.tables import canaries, canary_looks
+from gateway_tuning.storage.tables import canaries
 
 Judge = Callable[[Statistics, CanaryPolicy, tuple[Metric, ...]], Verdict]
 
@@ -25,7 +29,6 @@ Judge = Callable[[Statistics, CanaryPolicy, tuple[Metric, ...]], Verdict]
 class CanaryStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._outcomes = OutcomeStore(engine)
 
     def start(
         self,
@@ -37,8 +40,23 @@ class CanaryStore:
         control: str,
         policy: CanaryPolicy,
         now: datetime,
+        started_by: str | None = None,
+        supersede: bool = False,
+        salt: str | None = None,
     ) -> Canary:
         """Begin, or return the canary of this id where it began before.
+
+        Args:
+            canary_id: names the experiment, and with `salt` decides who is in it.
+            tenant: whose model it is.
+            model: behind the gateway.
+            candidate: the version on trial.
+            control: the version that is stable.
+            policy: pinned for its whole life.
+            now: its beginning.
+            started_by: cannot alone approve or override anything in it.
+            supersede: a canary of the model that runs ends as superseded, in the same transaction.
+            salt: a new one where absent.
 
         Raises:
             ConflictError: the id belongs to another comparison, the model has a running canary, or its alias
@@ -52,22 +70,27 @@ class CanaryStore:
             candidate=candidate,
             control=control,
             policy=policy,
-            salt=secrets.token_hex(16),
+            salt=salt or secrets.token_hex(16),
             now=now,
+            started_by=started_by,
         )
         try:
             with self._engine.begin() as connection:
-                found = _find(connection, canary_id)
+                found = canary_rows.find(connection, canary_id)
                 if found is None:
                     _refuse_unfit(connection, canary)
-                    connection.execute(sa.insert(canaries).values(_row(canary)))
+                    if supersede:
+                        _supersede(connection, canary, now)
+                    pinned = canary_rows.configuration_of(connection, canary)
+                    canary = replace(canary, config_hash=pinned.hash)
+                    canary_rows.insert(connection, canary)
                     return canary
         except sa.exc.IntegrityError as error:  # somebody was quicker: with this canary or with another one
             with reading(self._engine) as connection:
-                found = _find(connection, canary_id)
+                found = canary_rows.find(connection, canary_id)
             if found is None:
                 raise ConflictError(
-                    f"Model {model} has a running canary; let it end before {canary_id} starts"
+                    f"Model {model} has a running canary; let it end before {canary_id} starts, or supersede it"
                 ) from error
         if _pinned(found) != _pinned(canary):
             raise ConflictError(
@@ -78,21 +101,15 @@ class CanaryStore:
     def get(self, canary_id: str) -> Canary:
         """Raises NotFoundError."""
         with reading(self._engine) as connection:
-            return _get(connection, canary_id)
+            return canary_rows.get(connection, canary_id)
 
     def running(self, model: str | None = None) -> list[Canary]:
-        query = sa.select(canaries.c.id).where(canaries.c.state == "running").order_by(canaries.c.id)
-        if model is not None:
-            query = query.where(canaries.c.model == model)
-        with reading(self._engine) as connection:
-            return [_get(connection, row.id) for row in connection.execute(query).all()]
+        where = () if model is None else (canaries.c.model == model,)
+        return self._all(canaries.c.state == "running", *where)
 
     def looks(self, canary_id: str) -> list[Look]:
-        query = (
-            sa.select(canary_looks).where(canary_looks.c.canary_id == canary_id).order_by(canary_looks.c.look)
-        )
         with reading(self._engine) as connection:
-            return [_look(row) for row in connection.execute(query)]
+            return canary_rows.looks_of(connection, canary_id)
 
     def tick(
         self, canary_id: str, *, now: datetime, judge: Judge = default_judge
@@ -103,83 +120,114 @@ class CanaryStore:
         ended is only returned.
         """
         with reading(self._engine) as connection:
-            before = _get(connection, canary_id)
+            before = canary_rows.get(connection, canary_id)
             stable = alias(connection, before.model, STABLE)
             erased = holds_erased(connection, before.candidate)
+            current = canary_rows.configuration_of(connection, before)
+            override = granted_override(connection, before)
         if before.state == "running":
-            statistics, freshness = self._outcomes.arm_statistics(
-                canary_id, failed_request_seconds=before.policy.failed_request_seconds
+            statistics, freshness = arm_statistics(
+                self._engine, canary_id, failed_request_seconds=before.policy.failed_request_seconds
             )
-            findings = _find_out(before, stable, statistics, judge, erased=erased)
-            self._record(before, findings, freshness, now)
+            findings = _void(before, stable, current, erased=erased) or _judged(before, statistics, judge)
+            self._record(before, findings, freshness, override=override, seen=current, now=now)
         looks = self.looks(canary_id)
         return self.get(canary_id), looks[-1] if looks else None
 
-    def _record(
-        self, before: Canary, findings: Verdict | Failure, freshness: Freshness, now: datetime
-    ) -> None:
-        after, decision = advance(before, findings, freshness, now)
+    def unverified(self, *, asked: bool = True) -> list[Canary]:
+        """Those whose end the gateways have not confirmed; `asked=False` leaves out what has been asked about."""
+        unasked = () if asked else (canaries.c.verification.is_(None),)
+        return self._all(canaries.c.state != "running", canaries.c.verified_at.is_(None), *unasked)
+
+    def note_verification(self, canary: Canary, found: Verification, *, now: datetime) -> None:
+        """A canary whose end has changed since `canary` was read is left alone."""
         with self._engine.begin() as connection:
-            if after.state == "promoted" and holds_erased(connection, after.candidate):
-                return  # it was marked after this look began; the next look ends the canary
-            if not _swap(connection, before, after):
-                return
             connection.execute(
-                sa.insert(canary_looks).values(_look_row(before, after, decision, findings, now))
+                sa.update(canaries)
+                .where(canaries.c.id == canary.id, canaries.c.state == canary.state)
+                .values(verification=found.told, verified_at=now if found.verified else None)
             )
+
+    def stable(self, model: str) -> str | None:
+        """The version that every gateway should serve."""
+        with reading(self._engine) as connection:
+            return alias(connection, model, STABLE)
+
+    def _all(self, *where: sa.ColumnElement[bool]) -> list[Canary]:
+        query = sa.select(canaries.c.id).where(*where).order_by(canaries.c.id)
+        with reading(self._engine) as connection:
+            found = connection.execute(query).scalars().all()
+            return [canary_rows.get(connection, canary_id) for canary_id in found]
+
+    def _record(
+        self,
+        before: Canary,
+        findings: Verdict | Failure,
+        freshness: Freshness,
+        *,
+        override: Override | None,
+        seen: Configuration,
+        now: datetime,
+    ) -> None:
+        after, decision = advance(before, findings, freshness, now, override)
+        with self._engine.begin() as connection:
+            if decision.kind in {"advance", "promote"} and (
+                holds_erased(connection, after.candidate)
+                or canary_rows.configuration_of(connection, before).hash != seen.hash
+            ):
+                return  # that came after this look began; the next look ends the canary
+            if not canary_rows.swap(connection, before, replace(after, config_hash=seen.hash)):
+                return
+            canary_rows.insert_look(connection, before, decision, findings, now)
+            if decision.asks is not None:
+                canary_rows.ask_approval(connection, before, decision.asks, decision.reasons, now)
             if after.state != "running":
-                _end(connection, after, now)
+                canary_rows.end(connection, after, now, by=after.ended_by)
 
 
-def _find_out(
-    canary: Canary, stable: str | None, statistics: Statistics, judge: Judge, *, erased: bool
-) -> Verdict | Failure:
+def _void(canary: Canary, stable: str | None, current: Configuration, *, erased: bool) -> Failure | None:
     if erased:
         # Not a roll-back: nothing was found against the candidate, but it may not be promoted whatever is found.
         return Failure(f"{canary.candidate} was trained on data of a person who was erased since", voids=True)
     if stable != canary.control:
         reason = f"alias stable of {canary.model} now points to {stable}, not to the control {canary.control}"
         return Failure(reason, voids=True)
+    if canary.config_hash is not None and canary.config_hash not in {current.hash, *current.before}:
+        reason = (
+            "the configuration changed while it ran: an endpoint, the policy, the assignment or the judge; "
+            "start a new canary"
+        )
+        return Failure(reason, voids=True)
+    return None
+
+
+def _judged(canary: Canary, statistics: Statistics, judge: Judge) -> Verdict | Failure:
     try:
         return judge(statistics, canary.policy, metrics(canary.policy))
     except Exception as error:  # noqa: BLE001 - whatever a judge raises is kept as a look that holds
         return Failure(f"the judge failed: {type(error).__name__}: {error}")
 
 
-def _swap(connection: sa.Connection, before: Canary, after: Canary) -> bool:
-    statement = (
-        sa.update(canaries)
-        .where(canaries.c.id == before.id, canaries.c.looks == before.looks, canaries.c.state == "running")
-        .values(
-            state=after.state,
-            stage=after.stage,
-            share=after.share,
-            looks=after.looks,
-            reasons=list(after.reasons),
-            stage_started_at=after.stage_started_at,
-            finished_at=after.finished_at,
-        )
+def _supersede(connection: sa.Connection, successor: Canary, now: datetime) -> None:
+    query = (
+        sa.select(canaries.c.id)
+        .where(canaries.c.model == successor.model, canaries.c.state == "running")
+        .with_for_update()
     )
-    return connection.execute(statement).rowcount == 1
-
-
-def _end(connection: sa.Connection, canary: Canary, now: datetime) -> None:
-    """Move the aliases with the canary's end. Raises ConflictError when `stable` left the control meanwhile."""
-    reason = f"canary {canary.id} ended {canary.state}"
-    if canary.state == "promoted":
-        point_alias(
-            connection,
-            canary.model,
-            STABLE,
-            canary.candidate,
-            reason=reason,
-            now=now,
-            expected=canary.control,
-        )
-    if (
-        alias(connection, canary.model, CANDIDATE) == canary.candidate
-    ):  # a newer candidate is none of its business
-        point_alias(connection, canary.model, CANDIDATE, None, reason=reason, now=now)
+    running = connection.execute(query).scalar_one_or_none()
+    if running is None:
+        return
+    before = canary_rows.get(connection, running)
+    ended = replace(
+        before,
+        state="superseded",
+        share=0.0,
+        finished_at=now,
+        ended_by=successor.started_by,
+        reasons=(f"superseded by canary {successor.id} of {successor.candidate}",),
+    )
+    canary_rows.swap(connection, before, ended)
+    canary_rows.end(connection, ended, now, by=successor.started_by)
 
 
 def _refuse_unfit(connection: sa.Connection, canary: Canary) -> None:
@@ -194,77 +242,5 @@ def _refuse_unfit(connection: sa.Connection, canary: Canary) -> None:
         )
 
 
-def _row(canary: Canary) -> dict[str, Any]:
-    return {
-        "id": canary.id,
-        "tenant": canary.tenant,
-        "model": canary.model,
-        "candidate": canary.candidate,
-        "control": canary.control,
-        "policy": canary.policy.model_dump(mode="json"),
-        "salt": canary.salt,
-        "state": canary.state,
-        "stage": canary.stage,
-        "share": canary.share,
-        "looks": canary.looks,
-        "reasons": list(canary.reasons),
-        "started_at": canary.started_at,
-        "stage_started_at": canary.stage_started_at,
-    }
-
-
-def _find(connection: sa.Connection, canary_id: str) -> Canary | None:
-    row = connection.execute(sa.select(canaries).where(canaries.c.id == canary_id)).one_or_none()
-    if row is None:
-        return None
-    last_look = sa.select(sa.func.max(canary_looks.c.at)).where(canary_looks.c.canary_id == canary_id)
-    return Canary(
-        id=row.id,
-        tenant=row.tenant,
-        model=row.model,
-        candidate=row.candidate,
-        control=row.control,
-        policy=CanaryPolicy.model_validate(row.policy),
-        salt=row.salt,
-        started_at=row.started_at,
-        stage_started_at=row.stage_started_at,
-        state=row.state,
-        stage=row.stage,
-        share=row.share,
-        looks=row.looks,
-        last_look_at=connection.execute(last_look).scalar_one(),
-        finished_at=row.finished_at,
-        reasons=tuple(row.reasons),
-    )
-
-
-def _get(connection: sa.Connection, canary_id: str) -> Canary:
-    canary = _find(connection, canary_id)
-    if canary is None:
-        raise NotFoundError(f"No canary {canary_id}: start one first")
-    return canary
-
-
 def _pinned(canary: Canary) -> tuple[str, str, str, CanaryPolicy]:
     return canary.model, canary.candidate, canary.control, canary.policy
-
-
-def _look_row(
-    before: Canary, after: Canary, decision: Decision, findings: Verdict | Failure, now: datetime
-) -> dict[str, Any]:
-    found = findings.as_json() if isinstance(findings, Verdict) else {"failure": findings.reason}
-    return {
-        "canary_id": before.id,
-        "look": after.looks,
-        "at": now,
-        "stage": before.stage,
-        "share": before.share,
-        "decision": decision.kind,
-        "verdict": {**found, "decision_reasons": list(decision.reasons)},
-    }
-
-
-def _look(row: sa.Row[Any]) -> Look:
-    verdict = dict(row.verdict)
-    reasons = tuple(verdict.pop("decision_reasons"))
-    return Look(row.canary_id, row.look, row.at, row.stage, row.share, row.decision, reasons, verdict)

@@ -2,57 +2,30 @@
 
 Every metric is turned into harm, canary minus control with positive meaning worse, and gets a confidence
 sequence. Its lower side, shared out over the metrics, says harmed where the estimate lies beyond the margin too;
-its upper side, each metric by itself because all of them must hold, says non-inferior. The displayed score decides
-nothing.
+its upper side, each metric by itself because all of them must hold, says non-inferior. The displayed score takes
+nobody back and alone promotes nobody.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from scipy import special
+from gateway_tuning.rollout.comparing import Metric, MetricResult, Status, Tail, compare, compare_tails
+from gateway_tuning.rollout.policy import CanaryPolicy, MetricName
+from gateway_tuning.rollout.sequential import UserSums, balance_evidence
 
-from gateway_tuning.rollout.policy import CanaryPolicy
-from gateway_tuning.rollout.sequential import (
-    Mean,
-    Scale,
-    UserSums,
-    balance_evidence,
-    bound,
-    clustered_mean,
-    difference,
-)
+__all__ = ["Metric", "MetricResult", "Statistics", "Verdict", "judge", "metrics"]
 
-Status = Literal["harmed", "non_inferior", "undecided", "no_data"]
-Role = Literal["guardrail", "primary"]
-
-FEWEST_USERS = 5  # under so many users in an arm a variance means nothing and the metric has no data
 BALANCE_ALPHA = 0.001
-# At zero harm the sequence excludes the margin at about this many standard errors.
-PLANNED_DRIFT = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What is compared. `direction` is 1 where more is worse and -1 where less is worse.
-
-    `margin` is on the metric's scale: a share, or the difference of mean logarithms. `fewest_users` in each arm
-    are needed before the metric may say non-inferior.
-    """
-
-    name: str
-    role: Role
-    direction: Literal[1, -1]
-    scale: Scale
-    margin: float
-    fewest_users: int
-    weight: float
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """All that is known at one look. `sums[name]` holds the canary's and the control's users."""
+    """All that is known at one look. `sums[name]` holds the canary's and the control's users.
+
+    Beside the metrics there may be `slow`: requests that took longer than `SLOW_SHARE` of the control's.
+    """
 
     canary_users: int
     control_users: int
@@ -61,30 +34,12 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricResult:
-    """`low` and `high` bound the harm; all figures are None while the metric has no data.
-
-    `canary` and `control` are the arms' own values: shares, or the geometric mean in milliseconds.
-    """
-
-    name: str
-    role: Role
-    status: Status
-    margin: float
-    weight: float
-    canary_users: int
-    control_users: int
-    canary: float | None = None
-    control: float | None = None
-    harm: float | None = None
-    low: float | None = None
-    high: float | None = None
-    credit: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
-    """One look's findings. `score` in [0, 1] is for display; None while any metric has no data."""
+    """One look's findings. `score` in [0, 1] is near 1 when nothing changed; None while any metric has no data.
+
+    `holds` says why nothing may go up although no metric is harmed; `against_promotion` why, besides metrics that are
+    not within their margin, the canary may not be promoted.
+    """
 
     results: tuple[MetricResult, ...]
     canary_users: int
@@ -93,24 +48,72 @@ class Verdict:
     score: float | None
     simulated_requests: int
     reasons: tuple[str, ...]
+    holds: tuple[str, ...] = ()
+    against_promotion: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def metrics(policy: CanaryPolicy) -> tuple[Metric, ...]:
-    """The plan of a canary: what this judge compares, from the policy's margins."""
-    users, margins = policy.min_users, policy.margins
-    return (
-        Metric("error_rate", "guardrail", 1, "share", margins.error_rate, users, 0.3),
-        Metric("latency", "guardrail", 1, "log", math.log1p(margins.latency), users, 0.15),
-        Metric("user_feedback", "primary", -1, "share", margins.user_feedback, policy.min_rated_users, 0.4),
-    )
+    """The plan of a canary: what this judge compares. Where ratings are, how many there are is watched too."""
+    users, margins, weights = policy.min_users, policy.margins, policy.weights
+    known: dict[MetricName, Metric] = {
+        "error_rate": Metric(
+            "error_rate",
+            "critical",
+            1,
+            "share",
+            margins.error_rate,
+            users,
+            weights.error_rate,
+            policy.min_requests,
+        ),
+        "latency": Metric(
+            "latency", "guardrail", 1, "log", math.log1p(margins.latency), users, weights.latency
+        ),
+        "user_feedback": Metric(
+            "user_feedback",
+            "primary",
+            -1,
+            "share",
+            margins.user_feedback,
+            policy.min_rated_users,
+            weights.user_feedback,
+        ),
+        "token_count": Metric(
+            "token_count", "cost", 1, "log", math.log1p(margins.token_count), users, weights.token_count
+        ),
+        "relevance": Metric(
+            "relevance",
+            "guardrail",
+            -1,
+            "share",
+            margins.relevance,
+            policy.min_scored_users,
+            weights.relevance,
+        ),
+    }
+    plan = tuple(known[name] for name in policy.metrics_to_monitor)
+    if "user_feedback" in policy.metrics_to_monitor:
+        plan += (
+            Metric("feedback_rate", "integrity", 0, "rate", math.log1p(margins.feedback_rate), users, 0.0),
+        )
+    return plan
 
 
 def judge(statistics: Statistics, policy: CanaryPolicy, plan: tuple[Metric, ...]) -> Verdict:
-    """Compare the arms. Raises KeyError when the statistics lack a planned metric."""
-    results = tuple(_result(metric, *statistics.sums[metric.name], policy, len(plan)) for metric in plan)
+    """Compare the arms. Raises KeyError when the statistics lack a planned metric, ValueError when one is no number."""
+    tests = sum(metric.direction != 0 for metric in plan) + ("slow" in statistics.sums)
+    alpha, lost = policy.abort_alpha / max(tests, 1), _lost(statistics)
+    results = tuple(
+        compare(metric, statistics.sums[metric.name], policy, abort_alpha=alpha, lost=lost) for metric in plan
+    )
+    if "slow" in statistics.sums:
+        tail = compare_tails(*statistics.sums["slow"], policy, alpha)
+        results = tuple(
+            _with_tail(result, tail) if result.name == "latency" else result for result in results
+        )
     evidence = balance_evidence(statistics.canary_users, statistics.control_users)
     balanced = evidence < 1.0 / BALANCE_ALPHA
     reasons = [_sentence(result) for result in results]
@@ -120,83 +123,69 @@ def judge(statistics: Statistics, policy: CanaryPolicy, plan: tuple[Metric, ...]
             f"{statistics.canary_users} users on the canary against {statistics.control_users} on the control "
             f"are no equal split (likelihood ratio {evidence:.3g}): users were lost or assigned wrongly",
         )
+    score = _score(results)
     return Verdict(
         results=results,
         canary_users=statistics.canary_users,
         control_users=statistics.control_users,
         balanced=balanced,
-        score=_score(results),
+        score=score,
         simulated_requests=statistics.simulated_requests,
         reasons=tuple(reasons),
+        holds=tuple(_incomparable(result) for result in results if result.status == "differs"),
+        against_promotion=_below(score, policy.promotion_threshold),
     )
 
 
-def _result(
-    metric: Metric, canary: UserSums, control: UserSums, policy: CanaryPolicy, planned: int
-) -> MetricResult:
-    users = min(canary.users, control.users)
-    if users < FEWEST_USERS:
-        return MetricResult(
-            metric.name, metric.role, "no_data", metric.margin, metric.weight, canary.users, control.users
-        )
-    canary_mean, control_mean = clustered_mean(canary, metric.scale), clustered_mean(control, metric.scale)
-    harm = _harm(metric, difference(canary_mean, control_mean))
-    information = 1.0 / harm.variance
-    # An abort is planned for as soon as `min_users` are seen, a promotion for when the margin can be told from 0.
-    low = harm.value - bound(harm, information * policy.min_users / users, policy.alpha / planned)
-    high = harm.value + bound(harm, (PLANNED_DRIFT / metric.margin) ** 2, policy.alpha)
-    return MetricResult(
-        name=metric.name,
-        role=metric.role,
-        status=_status(harm.value, low, high, metric, users),
-        margin=metric.margin,
-        weight=metric.weight,
-        canary_users=canary.users,
-        control_users=control.users,
-        canary=_shown(metric, canary_mean),
-        control=_shown(metric, control_mean),
-        harm=harm.value,
-        low=low,
-        high=high,
-        credit=float(special.ndtr((metric.margin - harm.value) * math.sqrt(information))),
-    )
+def _lost(statistics: Statistics) -> float:
+    """Share of requests that failed on the canary and would not have failed on the control."""
+    canary, control = statistics.sums.get("error_rate", (None, None))
+    if canary is None or control is None or not (canary.n and control.n):
+        return 0.0
+    return max(canary.t / canary.n - control.t / control.n, 0.0)
 
 
-def _harm(metric: Metric, canary_minus_control: Mean) -> Mean:
-    value = metric.direction * canary_minus_control.value
-    if not (math.isfinite(value) and math.isfinite(canary_minus_control.variance)):
-        raise ValueError(f"{metric.name} has no finite estimate: look at the outcomes of this canary")
-    return Mean(value, canary_minus_control.variance, canary_minus_control.freedom)
-
-
-def _status(harm: float, low: float, high: float, metric: Metric, users: int) -> Status:
-    # Harm inside the margin is acceptable by the owner's word, however surely it is there.
-    if low > 0.0 and harm > metric.margin:
-        return "harmed"
-    return "non_inferior" if high < metric.margin and users >= metric.fewest_users else "undecided"
-
-
-def _shown(metric: Metric, mean: Mean) -> float:
-    return math.exp(mean.value) if metric.scale == "log" else mean.value
+def _with_tail(result: MetricResult, tail: Tail | None) -> MetricResult:
+    status: Status = "harmed" if tail is not None and tail.harmed else result.status
+    return replace(result, status=status, tail=tail)
 
 
 def _score(results: tuple[MetricResult, ...]) -> float | None:
     # A score over the remaining metrics would read better than the truth.
-    if any(result.credit is None for result in results):
+    if not results or any(result.credit is None for result in results):
         return None
     weight = sum(result.weight for result in results)
     earned = sum(result.weight * result.credit for result in results if result.credit is not None)
     return earned / weight if weight else None
 
 
+def _below(score: float | None, threshold: float) -> tuple[str, ...]:
+    if score is None:
+        return ("there is no score while a metric has no data",)
+    return () if score >= threshold else (f"the score {score:.3f} is below the threshold {threshold:g}",)
+
+
+def _incomparable(result: MetricResult) -> str:
+    return (
+        f"users rate {result.canary:.3g} of the answers on the canary and {result.control:.3g} on the control: who rates "
+        "is no longer comparable, find out why"
+    )
+
+
 def _sentence(result: MetricResult) -> str:
     name = result.name.replace("_", " ")
     users = f"{result.canary_users} and {result.control_users} users"
     if result.harm is None or result.low is None or result.high is None:
-        return f"{name}: no data ({users}, {FEWEST_USERS} are needed in each arm)"
+        return f"{name}: no data ({users}; {result.lacking})"
     word = {"non_inferior": "not worse than the margin allows"}.get(result.status, result.status)
     return (
         f"{name}: {word}; {result.canary:.4g} on the canary, {result.control:.4g} on the control "
         f"({users}); harm {result.harm:+.4f}, between {result.low:+.4f} and {result.high:+.4f}, "
-        f"margin {result.margin:.4f}"
+        f"margin {result.margin:.4f}{_slow_words(result.tail)}{f'; {result.lacking}' if result.lacking else ''}"
     )
+
+
+def _slow_words(tail: Tail | None) -> str:
+    if tail is None:
+        return ""
+    return f"; slow requests {tail.canary:.4g} and {tail.control:.4g}{', harmed' if tail.harmed else ''}"

@@ -14,20 +14,33 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-Scale = Literal["share", "log"]
+Scale = Literal["share", "log", "rate"]
 LOG_FLOOR = 0.10  # one imagined user this far from the mean: latencies are never known to be all equal
 
 
 @dataclass(frozen=True, slots=True)
 class UserSums:
-    """One metric in one arm: for each user the number of observations and their sum, two equally long arrays."""
+    """One metric in one arm. A user has n observations that add up to t; here are the sums over users.
 
-    n: npt.NDArray[np.float64]
-    total: npt.NDArray[np.float64]
+    They are sufficient for a ratio and its clustered variance, and grow by addition: a look need not read again what
+    an earlier one has read.
+    """
 
-    @property
-    def users(self) -> int:
-        return len(self.n)
+    users: int
+    n: float
+    t: float
+    nn: float
+    nt: float
+    tt: float
+
+    @classmethod
+    def of(cls, n: npt.ArrayLike, t: npt.ArrayLike) -> "UserSums":
+        """From two equally long arrays, an entry a user; users without an observation do not count."""
+        n, t = np.asarray(n, dtype=np.float64), np.asarray(t, dtype=np.float64)
+        users = int(np.count_nonzero(n))
+        # Not `@`: what shares a machine with others would wait for its threads.
+        squares = [float((a * b).sum()) for a, b in ((n, n), (n, t), (t, t))]
+        return cls(users, float(n.sum()), float(t.sum()), *squares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +56,26 @@ def clustered_mean(sums: UserSums, scale: Scale) -> Mean:
     """Mean over observations with user-clustered variance by the delta method; needs two users.
 
     The requests of one user resemble each other, so users are what is counted: the variance is the sum of
-    squared user residuals (s - R n) over the squared number of observations. A small sample without any error
-    is no proof of a perfect model, so imagined users enter the variance, never the mean. For shares they are
-    Jeffreys' half a user who always has it and half a user who never has it; for logarithms one user
-    `LOG_FLOOR` away. Their weight vanishes as real users come.
+    squared user residuals (t - R n) over the squared number of observations. A small sample without any error
+    is no proof of a perfect model, so imagined users enter the variance, never the mean. For shares, and all that
+    lies between 0 and 1, they are Jeffreys' half a user who always has it and half a user who never has it; for
+    logarithms one user `LOG_FLOOR` away. Their weight vanishes as real users come.
+
+    One user with most of the requests pulls the ratio along, and its residual hides that. So many users of unequal weight
+    count as (sum of n)^2 / (sum of n^2) of equal weight (Kish), in the correction for few users and in the degrees of
+    freedom.
+
+    A rate is a share on the scale of its logarithm, and must be above 0.
     """
-    users = sums.users
-    observations = float(sums.n.sum())
-    ratio = float(sums.total.sum()) / observations
-    imagined = 0.5 * ((1.0 - ratio) ** 2 + ratio**2) if scale == "share" else LOG_FLOOR**2
-    squares = float(((sums.total - ratio * sums.n) ** 2).sum()) + imagined * (observations / users) ** 2
-    return Mean(ratio, users / (users - 1) * squares / observations**2, users - 1)
+    ratio = sums.t / sums.n
+    imagined = LOG_FLOOR**2 if scale == "log" else 0.5 * ((1.0 - ratio) ** 2 + ratio**2)
+    residuals = max(sums.tt - 2.0 * ratio * sums.nt + ratio**2 * sums.nn, 0.0)  # rounding may go below
+    squares = residuals + imagined * (sums.n / sums.users) ** 2
+    alike = max(sums.n**2 / sums.nn, 1.5)  # users of equal weight that would know as much
+    variance = alike / (alike - 1.0) * squares / sums.n**2
+    if scale == "rate":
+        return Mean(math.log(ratio), variance / ratio**2, alike - 1.0)
+    return Mean(ratio, variance, alike - 1.0)
 
 
 def difference(canary: Mean, control: Mean) -> Mean:

@@ -12,17 +12,18 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from gateway_tuning.access.ancestry import same_person
 from gateway_tuning.cycles.cycle import CycleOutcome, CycleStatus
 from gateway_tuning.errors import ConflictError, NotFoundError
+from gateway_tuning.rollout import actions, canary_rows
 from gateway_tuning.runs.orchestrator import RunStatus
 from gateway_tuning.runs.run import Intent, Run, RunKind
 from gateway_tuning.runs.store import Also, RunStore, insert_run
 from gateway_tuning.storage.database import first_insert_wins, reading
 from gateway_tuning.storage.paging import newest_first
-from gateway_tuning.storage.tables import api_keys, approvals, cycles, runs
+from gateway_tuning.storage.tables import approvals, canaries, cycles, runs
 
 Decision = Literal["approve", "reject"]
-_LONGEST_ANCESTRY = 20  # keys made by keys
 
 
 class ApprovalState(StrEnum):
@@ -34,7 +35,10 @@ class ApprovalState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """`awaited_by` is "cycle" or "run", `awaited_id` its id. `reasons` is what the gate found."""
+    """`awaited_by` is "cycle", "run" or "canary", `awaited_id` its id, of a canary with `@` and the share.
+
+    `reasons` is what the gate found, or the canary's last look.
+    """
 
     id: str
     tenant: str
@@ -149,7 +153,7 @@ class ApprovalStore:
     def may_approve(self, approval: Approval, principal: str) -> bool:
         """Whoever started a promotion cannot alone approve it, nor through a key that one made for the other."""
         with reading(self._engine) as connection:
-            return not _same_person(connection, principal, approval.requested_by)
+            return not same_person(connection, principal, approval.requested_by)
 
     def decide(
         self,
@@ -164,8 +168,8 @@ class ApprovalStore:
     ) -> tuple[Approval, Run | None]:
         """Decide once; the same decision by the same principal again changes nothing.
 
-        Returns the approval and the run that goes on or was cancelled; a rejected cycle has none. `also` is called
-        last inside the transaction of a decision that counts.
+        Returns the approval and the run that goes on or was cancelled; a rejected cycle and a canary have none. `also`
+        is called last inside the transaction of a decision that counts.
 
         Raises:
             ConflictError: `by` may not approve it, somebody else decided before, or what awaited it has ended.
@@ -193,6 +197,8 @@ class ApprovalStore:
         return after, self._run_after(after)
 
     def _run_after(self, approval: Approval) -> Run | None:
+        if approval.awaited_by == canary_rows.AWAITED_BY:
+            return None
         run_id = approval.awaited_id if approval.awaited_by == "run" else _continuing_run(approval)
         try:
             return RunStore(self._engine).get(run_id)
@@ -202,12 +208,19 @@ class ApprovalStore:
 
 def _lock_awaited(connection: sa.Connection, approval: Approval) -> None:
     """In the order in which the end of a cycle locks both, so that neither waits for the other."""
+    if approval.awaited_by == canary_rows.AWAITED_BY:
+        canary_id, _ = canary_rows.awaited(approval.awaited_id)
+        connection.execute(sa.select(canaries.c.id).where(canaries.c.id == canary_id).with_for_update())
+        return
     table = cycles if approval.awaited_by == "cycle" else runs
     connection.execute(sa.select(table.c.id).where(table.c.id == approval.awaited_id).with_for_update())
 
 
 def _follow(connection: sa.Connection, decided: Approval, now: datetime) -> None:
     """What a decision means for whoever awaits it. Raises ConflictError where nobody does any more."""
+    if decided.awaited_by == canary_rows.AWAITED_BY:
+        _follow_canary(connection, decided, now)
+        return
     told = f"rejected by {decided.decided_by}" + (f": {decided.comment}" if decided.comment else "")
     approved = decided.state is ApprovalState.APPROVED
     if decided.awaited_by == "run":
@@ -237,6 +250,15 @@ def _follow(connection: sa.Connection, decided: Approval, now: datetime) -> None
         _continue_cycle(connection, decided, now)
 
 
+def _follow_canary(connection: sa.Connection, decided: Approval, now: datetime) -> None:
+    canary_id, share = canary_rows.awaited(decided.awaited_id)
+    by = decided.decided_by or ""
+    if decided.state is ApprovalState.APPROVED:
+        actions.approve_in(connection, canary_id, share, by=by, comment=decided.comment, now=now)
+    else:
+        actions.reject_in(connection, canary_id, by=by, comment=decided.comment, now=now)
+
+
 def _continue_cycle(connection: sa.Connection, approval: Approval, now: datetime) -> None:
     plan = connection.execute(sa.select(cycles.c.plan).where(cycles.c.id == approval.awaited_id)).scalar_one()
     intent = Intent(
@@ -261,21 +283,6 @@ def _insert(connection: sa.Connection, **asked: Any) -> None:
                 id=f"approval-{secrets.token_hex(8)}", state=ApprovalState.PENDING.value, **asked
             )
         )
-
-
-def _same_person(connection: sa.Connection, one: str, other: str) -> bool:
-    return one in _ancestry(connection, other) or other in _ancestry(connection, one)
-
-
-def _ancestry(connection: sa.Connection, principal: str) -> list[str]:
-    """The principal and whoever made its key, and theirs."""
-    found = [principal]
-    while principal.startswith("key:") and len(found) < _LONGEST_ANCESTRY:
-        made_by = sa.select(api_keys.c.created_by).where(api_keys.c.id == principal.removeprefix("key:"))
-        principal = connection.execute(made_by).scalar_one_or_none() or ""
-        if principal:
-            found.append(principal)
-    return found
 
 
 def _approval(row: "sa.Row[Any]") -> Approval:

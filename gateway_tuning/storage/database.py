@@ -1,6 +1,7 @@
 """Opening the metadata store. Its tables stand in `tables/`; migrations in `migrations/` make the same ones."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,11 +25,24 @@ def open_database(url: str, *, busy_seconds: float = 30.0) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = _engine(url, busy_seconds)
+    upgrade(engine)
+    return engine
+
+
+def connect_database(url: str, *, busy_seconds: float = 30.0) -> sa.Engine:
+    """For a store that is there already, or will be again: nothing is done to it, and an SQLite file is not made."""
+    engine = _engine(url, busy_seconds)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "do_connect", _require_file)
+    return engine
+
+
+def _engine(url: str, busy_seconds: float) -> sa.Engine:
     engine = sa.create_engine(url, json_serializer=_dump_json, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", partial(_configure_sqlite, busy_seconds=busy_seconds))
         event.listen(engine, "begin", _begin_immediate)
-    upgrade(engine)
     return engine
 
 
@@ -55,6 +69,11 @@ def _configure_sqlite(connection: Any, _record: Any, *, busy_seconds: float) -> 
     busy = f"busy_timeout={int(busy_seconds * 1000)}"
     for pragma in (busy, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _require_file(_dialect: Any, _record: Any, arguments: Any, _options: Any) -> None:
+    if not Path(arguments[0]).is_file():
+        raise sqlite3.OperationalError(f"there is no database at {arguments[0]}")
 
 
 def _begin_immediate(connection: sa.Connection) -> None:

@@ -204,10 +204,11 @@ def test_a_run_is_cancelled_and_its_start_and_end_are_audited_once(client_for, o
         ("datasets", {"watermark": -1}, "greater than or equal to 0"),
         ("training-jobs", {"dataset_id": "ds-1", "training": {"provider": "nobody"}}, "there are: "),
         ("training-jobs", {"dataset_id": "ds-1", "model": "../up"}, "pattern"),
-        ("deployments/canary", {"candidate": "v", "PromotionThreshold": 0.95}, "no score promotes"),
+        ("deployments/canary", {"candidate": "v", "PromotionThreshold": 95}, "less than or equal to 1"),
         ("deployments/canary", {"candidate": "v", "MetricsToMonitor": ["Toxicity"]}, "error_rate, latency"),
         ("deployments/canary", {"candidate": "v", "InitialPercentage": 51}, "less than or equal to 50"),
         ("deployments/canary", {"candidate": "v", "policy": {}, "InitialPercentage": 5}, "not both"),
+        ("deployments/canary", {"candidate": "v", "policy": {}, "MetricsToMonitor": ["Latency"]}, "not both"),
         ("deployments/canary", {"candidate": "v", "DeployedBy": "me"}, "Extra inputs"),
     ],
 )
@@ -238,13 +239,19 @@ def test_names_of_the_other_api_mean_the_same_canary():
             "BaselineDeploymentId": "assistant@0",
             "InitialPercentage": 10,
             "EvaluationPeriod": "01:30:00",
-            "MetricsToMonitor": ["ErrorRate", "Latency"],
+            "PromotionThreshold": 0.9,
+            "MetricsToMonitor": ["ErrorRate", "latency_ms", "Latency"],
         }
     )
 
     assert (asked.candidate, asked.control) == ("assistant@1", "assistant@0")
     assert asked.metrics_to_monitor == ("error_rate", "latency")
-    assert asked.resolved_policy == CanaryPolicy(stages=(0.1, 0.25, 0.5), stage_seconds=5400)
+    assert asked.resolved_policy == CanaryPolicy(
+        stages=(0.1, 0.25, 0.5),
+        stage_seconds=5400,
+        promotion_threshold=0.9,
+        metrics_to_monitor=("error_rate", "latency"),
+    )
 
 
 def test_a_cycle_can_be_asked_for_with_every_choice_of_its_plan_but_the_tenant():

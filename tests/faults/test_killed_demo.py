@@ -15,13 +15,17 @@ import sqlalchemy as sa
 from deployments.demo import input_name
 from gateway_tuning.storage.database import open_database, reading
 from gateway_tuning.storage.tables import metadata
+from tests.base_model import give_base_model
 from tests.conftest import give_key
+from tests.forking import Loaded, loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 210
 STEPS = 14
+# What a whole run imports; with the rest it would be done anew for each kill.
+IMPORTED = ("flows.run_demo", "spacy", "great_expectations", "evidently.presets")
 
 
 class Demo:
@@ -34,6 +38,7 @@ class Demo:
         self.feedback.write_text("".join(lines[:RECORDS]), encoding="utf-8")
         self.home = folder / "demo" / "runs" / input_name(self.feedback, None)
         self.home.mkdir(parents=True)
+        give_base_model(self.home / "cache")
         # With a key of its own, so short a sample may put too few prompts into the test split.
         engine = open_database(f"sqlite:///{self.home / 'gateway-tuning.db'}")
         give_key(engine)
@@ -45,34 +50,31 @@ class Demo:
         events = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
         return max((event.get("step", 0) for event in events), default=0)
 
-    def run(self, kill_when: Callable[[str], bool] | None = None) -> str:
-        """Run to the end, or until `kill_when(output)`; returns the output."""
+    @property
+    def arguments(self) -> list[str]:
+        return [str(self.feedback), "--folder", str(self.folder / "demo"), "--max-steps", str(STEPS)]
+
+    def run_until(self, moment: Callable[[str], bool], program: Loaded) -> str:
+        """Run until `moment(output)`, and kill; returns the output."""
         log = self.folder / "output.log"
-        arguments = [
-            "demo",
-            str(self.feedback),
-            "--folder",
-            str(self.folder / "demo"),
-            "--max-steps",
-            str(STEPS),
-        ]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gateway_tuning.cli", *arguments],
-                cwd=ROOT,
-                stdout=output,
-                stderr=output,
-            )
-            while process.poll() is None:
-                if kill_when is not None and kill_when(log.read_text(encoding="utf-8")):
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-                    return log.read_text(encoding="utf-8")
-                time.sleep(0.02)
-        text = log.read_text(encoding="utf-8")
-        assert kill_when is None, f"the run ended before it could be killed:\n{text[-3000:]}"
-        assert process.returncode == 0, text[-3000:]
-        return text
+        log.write_bytes(b"")
+        program.start(self.arguments, log)
+        while not moment(log.read_text(encoding="utf-8")):
+            ended = program.poll()
+            text = log.read_text(encoding="utf-8")
+            assert ended is None, f"the run ended before it could be killed:\n{text[-3000:]}"
+            time.sleep(0.02)
+        program.kill()
+        return log.read_text(encoding="utf-8")
+
+    def run(self) -> str:
+        """Run to the end, as a person would; returns the output."""
+        command = [sys.executable, "-m", "gateway_tuning.cli", "demo", *self.arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
+        return done.stdout
 
 
 @pytest.fixture
@@ -124,7 +126,13 @@ def test_a_demo_that_is_killed_everywhere_trains_once_and_ends_with_one_dataset(
         says("simulated requests"),
         says("look 2"),
     ]
-    outputs = [demo.run(kill_when=moment) for moment in moments]
+    # Prefect reads its settings when it is imported.
+    quiet = {
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
+    with loaded("deployments.demo:main", modules=IMPORTED, environment=os.environ | quiet) as program:
+        outputs = [demo.run_until(moment, program) for moment in moments]
     outputs.append(demo.run())
 
     engine = open_database(f"sqlite:///{demo.home / 'gateway-tuning.db'}")

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 
 from gateway_tuning.processes import free_port
 from gateway_tuning.storage.tables import feedback
+from tests.forking import loaded
 
 ROOT = Path(__file__).parents[2]
 KILLS = 10  # for each database
@@ -26,31 +26,15 @@ CLIENTS = 6
 class Api:
     """`gateway-tuning serve-api` as a process, and clients that post for as long as the test wants."""
 
-    def __init__(self, engine, folder):
+    def __init__(self, program, key, log):
         self.port = free_port()
         self.acknowledged = []
         self.refused = []
-        self._log = folder / "api.log"
-        self._environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
-        self._environment |= {
-            "GATEWAY_TUNING_HOME": str(folder / "home"),
-            "GATEWAY_TUNING_DATABASE_URL": engine.url.render_as_string(hide_password=False),
-            "GATEWAY_TUNING_FEEDBACK_PER_MINUTE": "100000000",
-        }
-        made = self._run("keys", "create", "--name", "app", "--role", "FeedbackWriter")
-        self._key = next(word for word in made.split() if word.startswith("gt_"))
+        self._program, self._key, self._log = program, key, log
         self._stopped = threading.Event()
 
-    def _run(self, *arguments):
-        command = [sys.executable, "-m", "gateway_tuning.cli", *arguments]
-        return subprocess.run(
-            command, env=self._environment, cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-
     def start(self):
-        command = [sys.executable, "-m", "gateway_tuning.cli", "serve-api", "--port", str(self.port)]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(command, env=self._environment, cwd=ROOT, stdout=log, stderr=log)
+        self._program.start(["serve-api", "--port", str(self.port)], self._log)
         for _ in range(300):
             try:
                 http.client.HTTPConnection("127.0.0.1", self.port, timeout=1).connect()
@@ -61,8 +45,7 @@ class Api:
         raise TimeoutError(self._log.read_text())
 
     def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self._program.kill()
 
     @contextmanager
     def load(self):
@@ -111,6 +94,25 @@ class Api:
         }
 
 
+@pytest.fixture
+def api(engine, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT")}
+    environment |= {
+        "GATEWAY_TUNING_HOME": str(tmp_path / "home"),
+        "GATEWAY_TUNING_DATABASE_URL": engine.url.render_as_string(hide_password=False),
+        "GATEWAY_TUNING_FEEDBACK_PER_MINUTE": "100000000",
+    }
+    command = [sys.executable, "-m", "gateway_tuning.cli", "keys", "create", "--name", "app"]
+    made = subprocess.run(
+        [*command, "--role", "FeedbackWriter"],
+        env=environment, cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    key = next(word for word in made.stdout.split() if word.startswith("gt_"))
+    modules = ("gateway_tuning.api.serve", "gateway_tuning.api.app", "psycopg")
+    with loaded("gateway_tuning.cli:app", modules=modules, environment=environment) as program:
+        yield Api(program, key, tmp_path / "api.log")
+
+
 def ids_in_the_store(engine):
     with engine.connect() as connection:
         return list(connection.execute(sa.select(feedback.c.id)).scalars())
@@ -123,8 +125,8 @@ def assert_all_acknowledged_are_there_once(api, engine):
 
 
 @pytest.mark.slow
-def test_no_acknowledged_record_is_lost_or_doubled_when_the_server_is_killed(engine, tmp_path):
-    api, chance = Api(engine, tmp_path), random.Random(7)
+def test_no_acknowledged_record_is_lost_or_doubled_when_the_server_is_killed(api, engine):
+    chance = random.Random(7)
     api.start()
     with api.load():
         for _ in range(KILLS):
@@ -142,8 +144,8 @@ def test_no_acknowledged_record_is_lost_or_doubled_when_the_server_is_killed(eng
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-def test_a_store_that_drops_every_connection_costs_no_acknowledged_record(engine, tmp_path):
-    api, chance = Api(engine, tmp_path), random.Random(8)
+def test_a_store_that_drops_every_connection_costs_no_acknowledged_record(api, engine):
+    chance = random.Random(8)
     api.start()
     drop = sa.text(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "

@@ -5,11 +5,13 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,11 @@ class Stage:
         A run that is not disturbed tells where they are. `until_it_is_there`: up to the first look alone.
         """
         assert not self.run()
-        looks = json.loads(self.trace.read_text())
+        looks, imported = json.loads(self.trace.read_text())
+        # Here, once, or every process that is started would do it anew, for longer than its work takes.
+        for name in imported:
+            with suppress(ImportError):
+                import_module(name)
         last = looks.index(True) if until_it_is_there else len(looks)
         points = [point for point, is_look in enumerate(looks) if not is_look or point % STRIDE == 0]
         return [point for point in points if point <= last], len(looks)
@@ -130,7 +136,7 @@ class Stage:
         return os.WIFSIGNALED(ending)
 
     def _work(self, effects, stop_itself_at_look, lease_seconds):
-        looks = []
+        looks, known = [], set(sys.modules)
 
         def effect(*_args):
             if len(looks) == effects:
@@ -157,7 +163,7 @@ class Stage:
         try:
             key = training.declare_job.fn(self.dataset_id, self.plan)
             training.register_version.fn(training.run_job.fn(key, "assistant"), "assistant")
-            self.trace.write_text(json.dumps(looks))
+            self.trace.write_text(json.dumps([looks, sorted(sys.modules.keys() - known)]))
         except ConflictError as error:
             (self.home.parent / "conflict").write_text(str(error))
             return CONFLICT

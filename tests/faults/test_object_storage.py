@@ -274,9 +274,9 @@ def test_a_limit_on_the_size_of_files_ends_the_build_clearly(site, tmp_path, lim
     assert_the_next_run_makes_the_same(site, objects)
 
 
-# One process loads the language model and forks a builder for each point at which to die.
+# One process loads the language model, reads the texts with it once, and forks a builder for each point at which to die.
 KILLER = """
-import os, signal, sys
+import os, signal, sys, tempfile
 from tests.faults.test_object_storage import MODEL, Site
 from tests.s3 import reach
 from gateway_tuning.anonymization.anonymizer import Anonymizer
@@ -287,6 +287,8 @@ from gateway_tuning.storage.s3_objects import S3Objects
 database, root, port, step = sys.argv[1:]
 kind = LocalFiles if root.startswith("file") else S3Objects
 site, put = Site(database, Anonymizer(MODEL)), kind.put
+with tempfile.TemporaryDirectory() as calm:
+    site.build(ObjectStore(f"file://{calm}"))
 
 
 def die():

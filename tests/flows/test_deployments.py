@@ -77,10 +77,10 @@ def automations(served):
 
 
 @pytest.mark.slow
-def test_serving_creates_the_automations_of_the_threshold_and_of_drift(served):
+def test_serving_creates_the_automation_of_the_threshold(served):
     cycle = served.deployment("tuning-cycle")["id"]
 
-    assert automations(served) == [(["drift.cycle-due"], cycle), (["feedback.threshold-reached"], cycle)]
+    assert automations(served) == [(["feedback.threshold-reached"], cycle)]
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_prefect_deploys_the_file_to_a_work_pool_and_a_worker_runs_a_flow(served
     assert {found["work_pool_name"] for found in call(f"{served.url}/deployments/filter", {})} == {"tuning"}
 
     cycle = served.deployment("tuning-cycle")["id"]
-    assert automations(served) == [(["drift.cycle-due"], cycle), (["feedback.threshold-reached"], cycle)]
+    assert automations(served) == [(["feedback.threshold-reached"], cycle)]
 
     id_ = served.deployment("advance-canaries")["id"]
     run = call(f"{served.url}/deployments/{id_}/create_flow_run", {})

@@ -179,7 +179,8 @@ def test_a_cycle_ends_its_run_to_wait_for_approval_and_a_later_answer_is_told_of
 
     assert (ended.status, ended.result_id) == (RunStatus.SUCCEEDED, cycle.id)
     assert cycles.get(cycle.id).status is CycleStatus.IN_CANARY
-    assert CanaryStore(engine).get(f"canary-{cycle.id}").candidate == "initech-bot@1"
+    canary = CanaryStore(engine).get(f"canary-{cycle.id}")
+    assert (canary.candidate, canary.started_by) == ("initech-bot@1", "user:anna")
     late = wait_for(lambda: served.ended(form["id"]), 60)
     assert late["type"] == "FAILED"
     assert "approved by user:ben already; nothing was changed" in late["message"]

@@ -65,8 +65,8 @@ approvals = sa.Table(
     column("tenant", sa.String(100), index=True),
     column("model", sa.String(100)),
     column("candidate", sa.String(80)),
-    column("awaited_by", sa.String(20)),  # cycle, run
-    column("awaited_id", sa.String(40)),
+    column("awaited_by", sa.String(20)),  # cycle, run, canary
+    column("awaited_id", sa.String(80)),  # of a canary with the share that is asked for
     column("requested_by", sa.String(200)),
     column("reasons", sa.JSON),  # what the gate found
     column("state", sa.String(20)),  # pending, approved, rejected, withdrawn

@@ -134,9 +134,14 @@ shadows = sa.Table(
     column("candidate", sa.String(80)),
     column("control", sa.String(80)),
     column("share", sa.Float),  # of requests that are mirrored
-    column("budget", sa.String(40)),  # a decimal, in the price table's currency
-    column("spent", sa.String(40)),
+    column("budget", sa.String(40), nullable=True),  # a decimal of `currency`; absent: the cost is not known
+    column("spent", sa.String(40), nullable=True),
+    column("held", sa.String(40), nullable=True),  # what requests under way may cost at most
+    column("currency", sa.String(3), nullable=True),
+    column("input_price", sa.String(40), nullable=True),  # of a million tokens, when it began
+    column("output_price", sa.String(40), nullable=True),
     column("max_requests", sa.Integer),
+    column("requests", sa.Integer, default=0),  # sent or about to be: counted before they go out
     column("state", sa.String(20)),  # running, finished, over_budget, stopped
     column("reasons", sa.JSON, default=list),
     column("salt", sa.String(64)),

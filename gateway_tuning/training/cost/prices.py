@@ -11,13 +11,15 @@ from gateway_tuning.errors import ConfigurationError
 
 
 class Unit(StrEnum):
-    """What an amount is for. A `provisioned_hour` is of serving: it is shown, and in no job's estimate."""
+    """What an amount is for. The last three are of serving: they are shown, and in no job's estimate."""
 
     MILLION_TOKENS = "million_training_tokens"
     TRAINING_HOUR = "training_hour"
     MODEL_MONTH = "model_month"
     JOB_MINIMUM = "job_minimum"
     PROVISIONED_HOUR = "provisioned_hour"
+    MILLION_READ = "million_input_tokens"
+    MILLION_WRITTEN = "million_output_tokens"
 
 
 USE = (Unit.MILLION_TOKENS, Unit.TRAINING_HOUR)

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -40,6 +41,16 @@ def test_a_report_is_listed_and_shown_column_by_column(run):
     assert "drift: bot, 7 days against ds-1, check 2 at alpha 0.0076" in shown
     assert "prompt length  0.400  0.030      1e-06  yes" in shown
     assert "warning: half of it twice" in shown
+
+
+def test_a_report_is_a_page_that_needs_nothing_else(run, tmp_path):
+    page = tmp_path / "report.html"
+
+    assert str(page) in run("show", "drift-1", "--html", str(page)).output
+    text = page.read_text(encoding="utf-8")
+    assert "The data has drifted." in text
+    assert "half of it twice" in text
+    assert not re.findall(r"(?:src|href)=|https?:", text)
 
 
 def test_the_history_is_a_table_and_a_page(run, tmp_path):

@@ -3,10 +3,12 @@
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 import pytest
 
 from gateway_tuning.anonymization.anonymizer import Anonymizer
+from gateway_tuning.anonymization.policy import AnonymizationPolicy
 from gateway_tuning.datasets import build as building
 from gateway_tuning.datasets.building.workshop import Workshop, alone, processes, threads
 from gateway_tuning.datasets.published import read_all
@@ -28,10 +30,13 @@ class Opening:
 
     def __call__(self):
         store = FeedbackStore(open_database(self.database))
+        anonymizer = cache(
+            lambda policy: Anonymizer(MODEL, policy=AnonymizationPolicy.model_validate_json(policy))
+        )
         return Workshop(
             store,
             ObjectStore(self.objects),
-            lambda _tenant, policy: Anonymizer(MODEL, policy=policy),
+            lambda _tenant, policy: anonymizer(policy.model_dump_json()),  # loaded once, as in a run
             lambda _text: None,
         )
 

@@ -196,6 +196,24 @@ class TestTokens:
         required = TokenPolicy(KEY, required=True)
         assert send(store, row("f2"), tokens=required)[0].reasons == ("Rating token is missing",)
 
+    def test_the_record_carries_the_version_that_the_token_names_whatever_its_sender_believed(self, store):
+        token = issue(KEY, "a1", "anna", NOW + timedelta(days=1), version="v2.1")
+        believed = row("f1", user_id="anna", answer_id="a1", rating_token=token, model_version="gpt-4o")
+        send(store, believed, tokens=self.policy)
+
+        assert stored(store)["f1"].model_version == "v2.1"
+
+    def test_a_token_that_names_no_version_or_is_forged_changes_none(self, store):
+        forged = issue(b"not the key of the gateway at all", "a2", "anna", NOW, version="v9")
+        given = send(
+            store,
+            [self.signed("f1") | {"model_version": "v1"}, self.signed("f2", "a2") | {"rating_token": forged}],
+            tokens=self.policy,
+        )
+
+        assert stored(store)["f1"].model_version == "v1"
+        assert given[1].reasons == ("Rating token is not genuine",)
+
     def test_without_a_key_a_token_vouches_for_nothing_and_blocks_nobody(self, store):
         send(store, self.signed("f1"))
 

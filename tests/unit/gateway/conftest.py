@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import threading
 import time
 from datetime import UTC, datetime
@@ -46,9 +47,11 @@ class ModelServer:
     def __init__(self):
         self.requests = []
         self.cancelled = threading.Event()
-        self._server = RunningServer(
-            Starlette(routes=[Route("/v1/chat/completions", self._chat, methods=["POST"])])
-        )
+        routes = [
+            Route("/v1/chat/completions", self._chat, methods=["POST"]),
+            Route("/v1/embeddings", self._embed, methods=["POST"]),
+        ]
+        self._server = RunningServer(Starlette(routes=routes))
         self.base_url = f"{self._server.url}/v1"
 
     def stop(self):
@@ -66,11 +69,30 @@ class ModelServer:
         if body.get("stream"):
             return StreamingResponse(self._events(body, behaviour), media_type="text/event-stream")
         answer = json.dumps(self._completion(body)).encode()
+        if behaviour == "empty":
+            return JSONResponse({**self._completion(body), "choices": []})
         if behaviour == "half":
             return Response(answer[: len(answer) // 2], media_type="application/json")
         if behaviour == "drop":  # promises more than it sends, so that the connection breaks
             return Response(answer[:20], headers={"content-length": "1000"})
         return Response(answer, media_type="application/json")
+
+    async def _embed(self, request):
+        """Of each text its length; `half`, `empty` and figures misbehave as for chats."""
+        body = await request.json()
+        self.requests.append({"body": body, "headers": dict(request.headers)})
+        behaviour = body["model"].rpartition("-")[2]
+        if behaviour.isdigit():
+            return JSONResponse({"error": {"message": "the model refuses"}}, status_code=int(behaviour))
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        data = [
+            {"object": "embedding", "index": number, "embedding": [float(len(text)), 0.1]}
+            for number, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": 4, "total_tokens": 4}
+        answer = {"object": "list", "data": data, "model": body["model"], "usage": usage}
+        raw = json.dumps({} if behaviour == "empty" else answer).encode()
+        return Response(raw[: len(raw) // 2] if behaviour == "half" else raw, media_type="application/json")
 
     def _completion(self, body):
         message = {"role": "assistant", "content": f"answer of {body['model']}"}
@@ -85,6 +107,14 @@ class ModelServer:
 
     async def _events(self, body, behaviour):
         try:
+            if behaviour == "empty":
+                yield b": nothing comes of it\n\n"
+                return
+            if behaviour == "error":
+                yield b'data: {"error": {"message": "overloaded", "code": 503}}\n\n'
+                return
+            if behaviour == "silent":
+                await asyncio.sleep(10)
             for number, word in enumerate(WORDS):
                 last = number == len(WORDS) - 1
                 if behaviour == "cut" and last:
@@ -100,12 +130,17 @@ class ModelServer:
                         {"index": 0, "delta": {"content": word}, "finish_reason": "stop" if last else None}
                     ],
                 }
-                if last:
-                    event["usage"] = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
                 raw = f"data: {json.dumps(event)}\n\n".encode()
+                if behaviour == "unended":
+                    yield raw[:-1]
+                    return
                 yield raw[:15]  # events need not arrive in one piece
                 await asyncio.sleep(0)
                 yield raw[15:]
+            if (body.get("stream_options") or {}).get("include_usage"):
+                usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+                event = {"id": "x", "object": "chat.completion.chunk", "choices": [], "usage": usage}
+                yield f"data: {json.dumps(event)}\n\n".encode()
             yield b"data: [DONE]\n\n"
         except asyncio.CancelledError:
             self.cancelled.set()
@@ -196,9 +231,12 @@ def upstream(model_server):
 
 
 @pytest.fixture
-def registry(tmp_path, upstream):
+def registry(tmp_path, upstream, migrated_sqlite):
     """Model `assistant`, version v1, answering well."""
-    engine = open_database(f"sqlite:///{tmp_path / 'store' / 'gateway.db'}")
+    path = tmp_path / "store" / "gateway.db"
+    path.parent.mkdir()
+    shutil.copyfile(migrated_sqlite, path)
+    engine = open_database(f"sqlite:///{path}")
     registry = Registry(engine, upstream.base_url)
     registry.serve("v1", "served-v1")
     registry.point("assistant", "v1")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_tuning.gateway.stream import EventRewriter
-from gateway_tuning.gateway.upstream import UpstreamError
+from gateway_tuning.gateway.relay.stream import EventRewriter
+from gateway_tuning.gateway.relay.upstream import UpstreamError
 
 STREAM = (
     b": a comment\n\n"
@@ -40,10 +40,18 @@ def test_text_is_kept():
 def test_an_error_event_is_noted_and_passed_on():
     events = EventRewriter("logical")
     assert b"overloaded" in events.feed(b'data: {"error": {"message": "overloaded"}}\n\n')
-    assert events.error == "error_event"
+    assert events.error == {"message": "overloaded"}
 
 
 @pytest.mark.parametrize("line", [b"data: {half\n", b"data: [1]\n", b"data: " + b"x" * (1 << 20)])
 def test_what_is_no_event_is_an_error(line):
     with pytest.raises(UpstreamError):
         EventRewriter("logical").feed(line)
+
+
+def test_only_the_usage_is_hidden_from_whoever_did_not_ask():
+    events = EventRewriter("logical", hide_usage=True)
+    filtered = events.feed(b'data:{"choices":[],"prompt_filter_results":[1],"usage":null}\n\n')
+    assert b"prompt_filter_results" in filtered
+    assert events.feed(b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n').strip() == b""
+    assert events.usage == {"prompt_tokens": 1}

@@ -95,7 +95,7 @@ def test_an_unreachable_store_leaves_the_gateway_serving_and_flagged(
         2,
         1,
     )
-    rating = httpx.post(f"{gateway.url}/v1/answers/x/rating", json={"score": 1})
+    rating = httpx.post(f"{gateway.url}/v1/answers/{'0' * 32}/rating", json={"score": 1})
     assert (rating.status_code, rating.json()["error"]["code"]) == (503, "store_unreachable")
     (tmp_path / "away").rename(folder)
     assert len(registry.outcomes(2)) == 2
@@ -123,3 +123,56 @@ def test_outcomes_still_in_memory_are_written_when_the_gateway_stops(start_gatew
     assert registry.outcomes() == []
     gateway.stop()
     assert len(registry.outcomes()) == 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"model":"assistant","messages":[{"role":"user","content":"x"}],"stream":1}',
+        b'{"model":"assistant","messages":[{"role":"user","content":"x"}],"stream":"true"}',
+    ],
+)
+def test_a_stream_that_is_neither_true_nor_false_reaches_no_model(gateway, registry, upstream, raw):
+    reply = httpx.post(f"{gateway.url}/v1/chat/completions", content=raw)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_stream")
+    assert (upstream.requests, registry.outcomes()) == ([], [])
+
+
+@pytest.mark.parametrize("odd", [b"[" * 1000 + b"]" * 1000, b'["\\ud800",1e999]'])
+def test_a_request_that_cannot_be_passed_on_is_the_clients_mistake(gateway, registry, upstream, odd):
+    raw = b'{"model":"assistant","messages":[{"role":"user","content":"x"}],"odd":' + odd + b"}"
+    reply = httpx.post(f"{gateway.url}/v1/chat/completions", content=raw)
+    assert reply.status_code == 400
+    assert {one.error for one in registry.outcomes()} <= {"status_400"}
+    assert upstream.requests == []
+
+
+def test_an_error_after_half_an_event_is_an_event_of_its_own(start_gateway, registry):
+    registry.serve("v1", "served-unended")
+    raw = httpx.post(
+        f"{start_gateway().url}/v1/chat/completions",
+        json={"model": "assistant", "messages": MESSAGES, "stream": True},
+    ).text
+    events = [event for event in raw.split("\n\n") if event.strip()]
+    assert [event.strip().count("data: ") for event in events] == [1, 1]
+    assert "cut_off" in events[1]
+
+
+def test_a_method_that_a_path_does_not_know_is_told_as_openai_does(gateway):
+    reply = httpx.get(f"{gateway.url}/v1/embeddings")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_what_the_store_says_of_outcomes_it_did_not_take_shows_none_of_them(
+    start_gateway, registry, until, caplog
+):
+    gateway = start_gateway()
+    with registry.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE outcomes RENAME TO elsewhere")
+    reply = httpx.post(
+        f"{gateway.url}/v1/chat/completions", json={"model": "assistant", "messages": MESSAGES}
+    )
+    until(lambda: httpx.get(f"{gateway.url}/healthz").json()["outcomes"]["error"])
+    told = httpx.get(f"{gateway.url}/healthz").text + caplog.text
+    assert "no such table" in told
+    assert reply.headers["x-gateway-answer-id"] not in told

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_tuning.gateway.answers import AnswerText, Said, said_in
+from gateway_tuning.gateway.relay.answers import AnswerText, Said, said_in
 from gateway_tuning.gateway.requests import text_length
 
 DECLINES = "I'm sorry, but I can't help with that request. "

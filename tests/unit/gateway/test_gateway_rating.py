@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from gateway_tuning.feedback import rating_token
-from gateway_tuning.gateway.proxy import RatingSigner
+from gateway_tuning.gateway.relay.proxy import RatingSigner
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 

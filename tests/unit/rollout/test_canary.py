@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_tuning.rollout.canary import Failure, Freshness, advance, begin
-from gateway_tuning.rollout.judge import MetricResult, Verdict
+from gateway_tuning.rollout.judge import MetricResult, Verdict, metrics
 from gateway_tuning.rollout.policy import CanaryPolicy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -16,8 +16,10 @@ POLICY = CanaryPolicy(
     stale_seconds=120,
     min_users=20,
     min_rated_users=30,
+    metrics_to_monitor=("error_rate", "latency", "user_feedback"),
 )
-NAMES = ("error_rate", "latency", "user_feedback")
+NAMES = tuple(metric.name for metric in metrics(POLICY))
+GOOD_STATUSES, OPEN_STATUSES = ["non_inferior"] * len(NAMES), ["undecided"] * len(NAMES)
 
 
 def at(seconds):
@@ -39,8 +41,8 @@ def found(*statuses, users=100, balanced=True):
     return Verdict(results, users, users, balanced, None, 0, ("numbers",))
 
 
-GOOD = found(*["non_inferior"] * 3)
-OPEN = found(*["undecided"] * 3)
+GOOD = found(*GOOD_STATUSES)
+OPEN = found(*OPEN_STATUSES)
 
 
 def fresh(seconds):
@@ -64,7 +66,7 @@ def test_an_early_stage_never_promotes_however_good_it_looks():
 
 
 def test_the_last_stage_promotes_only_when_every_metric_is_within_its_margin():
-    undecided = found("non_inferior", "non_inferior", "undecided")
+    undecided = found(*GOOD_STATUSES[1:], "undecided")
     assert advance(last_stage(), undecided, fresh(100), at(100))[1].kind == "hold"
     canary, decision = advance(last_stage(), GOOD, fresh(100), at(100))
     assert (decision.kind, canary.state, canary.share, canary.finished_at) == (
@@ -82,19 +84,19 @@ def test_harm_rolls_back_at_any_look_even_before_the_stage_has_lasted():
 
 
 def test_an_unequal_split_or_a_void_comparison_is_invalid():
-    unequal = found(*["non_inferior"] * 3, balanced=False)
+    unequal = found(*GOOD_STATUSES, balanced=False)
     assert advance(last_stage(), unequal, fresh(100), at(100))[0].state == "invalid"
     voided = Failure("the alias moved", voids=True)
     assert advance(last_stage(), voided, fresh(100), at(100))[0].state == "invalid"
 
 
 def test_too_few_users_or_a_metric_without_data_hold():
-    few = found(*["non_inferior"] * 3, users=19)
+    few = found(*GOOD_STATUSES, users=19)
     assert advance(last_stage(), few, fresh(100), at(100))[1].kind == "hold"
-    missing = found("non_inferior", "non_inferior", "no_data")
+    missing = found("non_inferior", "non_inferior", "no_data", "non_inferior")
     canary, decision = advance(started(), missing, fresh(100), at(100))
     assert (decision.kind, canary.share) == ("hold", 0.1)
-    assert "no data for user_feedback" in decision.reasons
+    assert "no data for user feedback" in decision.reasons
 
 
 def test_a_verdict_without_metrics_never_promotes_or_advances():
@@ -105,7 +107,7 @@ def test_a_verdict_without_metrics_never_promotes_or_advances():
 
 def test_a_judge_that_fails_holds_and_says_why():
     canary, decision = advance(last_stage(), Failure("the judge failed: boom"), fresh(100), at(100))
-    assert (decision.kind, canary.looks, decision.reasons) == ("hold", 1, ("the judge failed: boom",))
+    assert (decision.kind, canary.looks, decision.reasons) == ("error", 1, ("the judge failed: boom",))
 
 
 def test_data_that_stopped_arriving_on_both_sides_holds():
@@ -150,9 +152,9 @@ statuses = st.sampled_from(["harmed", "non_inferior", "undecided", "no_data"])
 verdicts = st.builds(
     lambda s, users, balanced: found(*s, users=users, balanced=balanced),
     st.one_of(
-        st.just(["non_inferior"] * 3),
-        st.just(["undecided"] * 3),
-        st.lists(statuses, min_size=0, max_size=3),
+        st.just(GOOD_STATUSES),
+        st.just(OPEN_STATUSES),
+        st.lists(statuses, min_size=0, max_size=len(NAMES)),
     ),
     st.integers(0, 60),
     st.sampled_from([True, True, True, False]),
@@ -188,7 +190,7 @@ def test_whatever_is_seen_the_rules_of_safety_hold(sequence):
         assert canary.share <= POLICY.stages[canary.stage]
         assert canary.stage <= before.stage + (decision.kind == "advance")
         assert (canary.share == 0.0) == (canary.state != "running")
-        assert (canary.state == "running") == (decision.kind in {"hold", "advance"})
+        assert (canary.state == "running") == (decision.kind in {"hold", "error", "advance"})
 
 
 def assert_allowed(before, findings, freshness, now):

@@ -19,6 +19,8 @@ POLICY = CanaryPolicy(
     stale_seconds=600,
     min_users=20,
     min_rated_users=20,
+    min_requests=20,
+    metrics_to_monitor=("error_rate", "latency", "user_feedback"),
     margins=MetricMargins(error_rate=0.1, latency=0.5, user_feedback=0.15),
 )
 
@@ -123,10 +125,10 @@ def test_a_judge_that_raises_is_kept_as_a_look_that_holds(engine, store):
     start(store)
     traffic(engine, canary_likes=0.9, control_likes=0.5)
     canary, look = store.tick("c1", now=later(), judge=broken)
-    assert (canary.state, look.decision) == ("running", "hold")
+    assert (canary.state, look.decision) == ("running", "error")
     assert look.verdict == {"failure": "the judge failed: ZeroDivisionError: no arms"}
     assert store.tick("c1", now=later(21))[0].state == "promoted"
-    assert [one.decision for one in store.looks("c1")] == ["hold", "promote"]
+    assert [one.decision for one in store.looks("c1")] == ["error", "promote"]
 
 
 @pytest.mark.parametrize(("likes", "decision"), [(0.9, "promote"), (0.5, "hold")])

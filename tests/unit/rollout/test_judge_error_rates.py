@@ -20,9 +20,11 @@ POLICY = CanaryPolicy(
     stale_seconds=1e5,
     min_users=20,
     min_rated_users=40,
-    margins=MetricMargins(error_rate=0.03, latency=0.25, user_feedback=0.10),
+    min_requests=50,
+    margins=MetricMargins(error_rate=0.03, latency=0.25, user_feedback=0.10, feedback_rate=0.25),
+    metrics_to_monitor=("error_rate", "latency", "user_feedback"),
 )
-USERS, LOOKS, ACTIVE, RATED, LIKED, SPREAD, RUNS = 800, 15, 0.4, 0.6, 0.7, 0.25, 300
+USERS, LOOKS, ACTIVE, RATED, LIKED, SPREAD, RUNS = 800, 15, 0.4, 0.6, 0.7, 0.25, 100
 ERRORS = 0.01
 
 
@@ -59,17 +61,15 @@ def _statistics(seen):
     rows = {arm: table[table[:, 0] > 0] for arm, table in seen.items()}
 
     def pair(n, total):
-        return tuple(
-            UserSums(rows[arm][rows[arm][:, n] > 0][:, n], rows[arm][rows[arm][:, n] > 0][:, total])
-            for arm in ("canary", "control")
-        )
+        return tuple(UserSums.of(rows[arm][:, n], rows[arm][:, total]) for arm in ("canary", "control"))
 
-    return Statistics(
-        len(rows["canary"]),
-        len(rows["control"]),
-        0,
-        {"error_rate": pair(0, 1), "latency": pair(0, 2), "user_feedback": pair(3, 4)},
-    )
+    sums = {
+        "error_rate": pair(0, 1),
+        "latency": pair(0, 2),
+        "user_feedback": pair(3, 4),
+        "feedback_rate": pair(0, 3),
+    }
+    return Statistics(len(rows["canary"]), len(rows["control"]), 0, sums)
 
 
 def outcomes(seed, **changes):
@@ -84,7 +84,7 @@ def upper(rate):
 
 def test_equal_versions_are_rarely_rolled_back_and_mostly_promoted():
     counts = outcomes(1)
-    assert counts["rolled_back"] + counts["invalid"] <= upper(POLICY.alpha)
+    assert counts["rolled_back"] + counts["invalid"] <= upper(POLICY.abort_alpha)
     assert counts["promoted"] > 0.6 * RUNS
 
 

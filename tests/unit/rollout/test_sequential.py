@@ -5,11 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_tuning.rollout.sequential import UserSums, balance_evidence, clustered_mean, half_width
+from gateway_tuning.rollout.sequential import (
+    Mean,
+    UserSums,
+    balance_evidence,
+    bound,
+    clustered_mean,
+    difference,
+    half_width,
+)
 
 
 def sums(n, total):
-    return UserSums(np.array(n, dtype=float), np.array(total, dtype=float))
+    return UserSums.of(n, total)
 
 
 def test_the_half_width_is_the_published_formula():
@@ -61,6 +69,42 @@ def test_requests_of_one_user_count_as_one_user_and_not_as_many():
     assert often.variance == pytest.approx(once.variance)
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 20), st.floats(0, 1)), min_size=2, max_size=60),
+    st.sampled_from(["share", "log", "rate"]),
+)
+def test_the_sums_give_the_ratio_and_the_residuals_that_the_users_themselves_give(users, scale):
+    n = np.array([count for count, _ in users], dtype=float)
+    t = np.array([count * part for count, part in users]) + 0.1
+    mean = clustered_mean(UserSums.of(n, t), scale)
+    ratio = t.sum() / n.sum()
+    imagined = 0.01 if scale == "log" else 0.5 * ((1 - ratio) ** 2 + ratio**2)
+    squares = ((t - ratio * n) ** 2).sum() + imagined * n.mean() ** 2
+    alike = max(n.sum() ** 2 / (n**2).sum(), 1.5)
+    variance = alike / (alike - 1) * squares / n.sum() ** 2
+    if scale == "rate":
+        assert mean.value == pytest.approx(math.log(ratio))
+        variance /= ratio**2
+    else:
+        assert mean.value == pytest.approx(ratio)
+    assert mean.variance == pytest.approx(variance, rel=1e-6)
+
+
+def test_users_without_an_observation_are_no_users():
+    assert sums([3, 0, 1], [1, 0, 1]) == sums([3, 1], [1, 1])
+    assert sums([], []).users == 0
+
+
+def test_a_rate_has_the_variance_of_its_logarithm():
+    rng = np.random.default_rng(8)
+    rates = []
+    for _ in range(400):
+        n = 1 + rng.poisson(3, 500)
+        rates.append(clustered_mean(sums(n, rng.binomial(n, 0.2)), "rate"))
+    observed = np.var([rate.value for rate in rates])
+    assert np.mean([rate.variance for rate in rates]) == pytest.approx(observed, rel=0.2)
+
+
 def test_an_equal_split_is_rarely_doubted_and_a_broken_one_always():
     rng = np.random.default_rng(5)
     canary = np.cumsum(rng.binomial(10, 0.5, (1000, 50)), axis=1)
@@ -71,3 +115,25 @@ def test_an_equal_split_is_rarely_doubted_and_a_broken_one_always():
     assert doubted <= 4  # one expected at most
     assert balance_evidence(300, 500) > 1000
     assert balance_evidence(0, 0) == 1.0
+
+
+def test_one_user_with_most_of_the_requests_makes_nothing_certain():
+    rng = np.random.default_rng(9)
+    crossed = naive = 0
+    for _ in range(1000):
+        arms = []
+        for _ in range(2):
+            n = np.where(rng.random(30) < 0.05, 200, 5).astype(float)
+            arms.append(UserSums.of(n, n * rng.normal(7, 0.3, 30)))
+        harm = difference(*(clustered_mean(arm, "log") for arm in arms))
+        crossed += abs(harm.value) > bound(harm, 1 / harm.variance, 0.005)
+        naive += abs(harm.value) > half_width(1 / harm.variance, 1 / harm.variance, 0.005)
+    assert crossed <= 10 < naive  # one in a hundred at most, on both sides together
+
+
+@given(st.floats(1e-6, 1.0), st.floats(0.01, 100), st.floats(0.001, 0.1))
+def test_few_degrees_of_freedom_only_widen(variance, ahead, alpha):
+    planned = ahead / variance
+    few, many = (bound(Mean(0.0, variance, freedom), planned, alpha) for freedom in (3.0, 1e9))
+    assert few >= many
+    assert many == pytest.approx(half_width(1 / variance, planned, alpha), rel=1e-3)

@@ -35,6 +35,7 @@ def upgrade() -> None:
         op.add_column("canaries", sa.Column(name, kind, nullable=True))
     for name, kind in OUTCOME_COLUMNS:
         op.add_column("outcomes", sa.Column(name, kind, nullable=True))
+    _resize_awaited(40, 80)
     op.create_table(
         "canary_actions",
         sa.Column("sequence", Counter, nullable=False, autoincrement=True),
@@ -96,9 +97,14 @@ def _create_shadows() -> None:
         sa.Column("candidate", sa.String(length=80), nullable=False),
         sa.Column("control", sa.String(length=80), nullable=False),
         sa.Column("share", sa.Float(), nullable=False),
-        sa.Column("budget", sa.String(length=40), nullable=False),
-        sa.Column("spent", sa.String(length=40), nullable=False),
+        sa.Column("budget", sa.String(length=40), nullable=True),
+        sa.Column("spent", sa.String(length=40), nullable=True),
+        sa.Column("held", sa.String(length=40), nullable=True),
+        sa.Column("currency", sa.String(length=3), nullable=True),
+        sa.Column("input_price", sa.String(length=40), nullable=True),
+        sa.Column("output_price", sa.String(length=40), nullable=True),
         sa.Column("max_requests", sa.Integer(), nullable=False),
+        sa.Column("requests", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
         sa.Column("salt", sa.String(length=64), nullable=False),
@@ -126,7 +132,18 @@ def _create_shadows() -> None:
     )
 
 
+def _resize_awaited(before: int, length: int) -> None:
+    with op.batch_alter_table("approvals") as table:
+        table.alter_column(
+            "awaited_id",
+            existing_type=sa.String(length=before),
+            type_=sa.String(length=length),
+            existing_nullable=False,
+        )
+
+
 def downgrade() -> None:
+    _resize_awaited(80, 40)
     op.drop_table("model_names")
     op.drop_index("ix_gateway_keys_tenant", "gateway_keys")
     op.drop_table("gateway_keys")

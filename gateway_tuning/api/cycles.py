@@ -1,4 +1,4 @@
-"""Cycles and canaries: how far a candidate has come, and why."""
+"""Tuning cycles: how far each has come, and why."""
 
 from datetime import datetime
 from typing import Any
@@ -14,27 +14,12 @@ from gateway_tuning.api.security import Caller, allow, api_router
 from gateway_tuning.api.services import CallServices
 from gateway_tuning.cycles.cycle import CycleOutcome, CycleStatus, Stage
 from gateway_tuning.cycles.store import CycleStore
-from gateway_tuning.rollout.canary import Look, State
-from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.storage.paging import newest_first, owned_row
-from gateway_tuning.storage.tables import canaries, cycles
+from gateway_tuning.storage.tables import cycles
 
 router: APIRouter = api_router("rollouts")
 
 _VIEW = [allow(Permission.VIEW)]
-_CANARY: dict[str, Any] = {
-    "id": "canary-0a1b2c3d4e5f6071",
-    "model": "assistant",
-    "candidate": "assistant@4f2e9d1fbd8a",
-    "control": "assistant@SmolLM2-135M-Instruct",
-    "policy": {"stages": [0.05, 0.25, 0.5]},
-    "state": "running",
-    "stage": 1,
-    "share": 0.25,
-    "reasons": ["no harm found at a share of 0.05"],
-    "started_at": "2026-11-01T11:00:00Z",
-    "finished_at": None,
-}
 _CYCLE: dict[str, Any] = {
     "id": "0a1b2c3d4e5f6071",
     "model": "assistant",
@@ -48,38 +33,6 @@ _CYCLE: dict[str, Any] = {
     "created_at": "2026-11-01T09:52:56Z",
     "finished_at": None,
 }
-
-
-class CanaryView(BaseModel):
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_CANARY]})
-
-    id: str
-    model: str
-    candidate: str
-    control: str
-    policy: dict[str, Any]
-    state: State
-    stage: int
-    share: float = Field(description="Of users on the candidate now; 0 once it has ended")
-    reasons: list[str] = Field(description="Of the last look")
-    started_at: datetime
-    finished_at: datetime | None
-
-
-class LookView(BaseModel):
-    look: int
-    at: datetime
-    stage: int
-    share: float
-    decision: str = Field(description="advance, hold, promote, roll_back, inconclusive or invalid")
-    reasons: list[str]
-    verdict: dict[str, Any] = Field(description="Figures of each metric, or the failure of the judge")
-
-
-class CanaryWithLooks(CanaryView):
-    model_config = ConfigDict(json_schema_extra={"examples": [_CANARY | {"looks": []}]})
-
-    looks: list[LookView] = Field(description="Oldest first")
 
 
 class CycleView(BaseModel):
@@ -112,28 +65,6 @@ class CycleWithStages(CycleView):
     stages: list[StageView] = Field(description="Finished ones, in their order")
 
 
-@router.get("/canaries", dependencies=_VIEW, summary="List canaries, newest first")
-def list_canaries(
-    request: Request, caller: Caller, services: CallServices, paging: Paging
-) -> Page[CanaryView]:
-    rows = newest_first(
-        services.engine,
-        canaries,
-        tenant=caller.tenant,
-        limit=paging.limit + 1,
-        before=paging.before,
-        at="started_at",
-    )
-    return paging.page(request, rows, show=_canary, place=lambda row: (row.started_at, row.id))
-
-
-@router.get("/canaries/{canary_id}", dependencies=_VIEW, responses=responses(404), summary="Show a canary")
-def show_canary(caller: Caller, services: CallServices, canary_id: str) -> CanaryWithLooks:
-    row = owned_row(services.engine, canaries, canary_id, tenant=caller.tenant, what="canary")
-    looks = CanaryStore(services.engine).looks(canary_id)
-    return CanaryWithLooks(**_canary(row).model_dump(), looks=[_look(look) for look in looks])
-
-
 @router.get("/cycles", dependencies=_VIEW, summary="List tuning cycles, newest first")
 def list_cycles(request: Request, caller: Caller, services: CallServices, paging: Paging) -> Page[CycleView]:
     rows = newest_first(
@@ -147,22 +78,6 @@ def show_cycle(caller: Caller, services: CallServices, cycle_id: str) -> CycleWi
     row = owned_row(services.engine, cycles, cycle_id, tenant=caller.tenant, what="cycle")
     stages = CycleStore(services.engine).stages(cycle_id).values()
     return CycleWithStages(**_cycle(row).model_dump(), stages=[_stage(stage) for stage in stages])
-
-
-def _canary(row: "sa.Row[Any]") -> CanaryView:
-    return CanaryView.model_validate(row)
-
-
-def _look(look: Look) -> LookView:
-    return LookView(
-        look=look.look,
-        at=look.at,
-        stage=look.stage,
-        share=look.share,
-        decision=look.decision,
-        reasons=list(look.reasons),
-        verdict=look.verdict,
-    )
 
 
 def _cycle(row: "sa.Row[Any]") -> CycleView:

@@ -1,0 +1,16 @@
+"""What a shadow found, as an artifact."""
+
+from prefect import flow
+
+from tasks import shadows
+from tasks.runs import NOTED
+
+
+@flow(name="report-shadow", flow_run_name="report of {shadow_id}", **NOTED)
+def report_shadow(shadow_id: str) -> str:
+    """Compare both answers to each mirrored request. Returns the outcome: pass, fail or inconclusive.
+
+    Args:
+        shadow_id: as `gateway-tuning shadow status` shows it.
+    """
+    return shadows.report_shadow(shadow_id)
