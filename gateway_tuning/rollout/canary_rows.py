@@ -16,6 +16,7 @@ from gateway_tuning.rollout.canary import PROMOTION, Canary, Decision, Failure, 
 from gateway_tuning.rollout.configuration import Configuration, Endpoints, Pin, configuration, endpoint_digest
 from gateway_tuning.rollout.judge import Verdict
 from gateway_tuning.rollout.policy import CanaryPolicy
+from gateway_tuning.rollout.relevance import relevance_version
 from gateway_tuning.storage.database import first_insert_wins
 from gateway_tuning.storage.tables import approvals, canaries, canary_looks, model_versions
 
@@ -128,9 +129,9 @@ def awaited(awaited_id: str) -> tuple[str, float]:
 
 def configuration_of(connection: sa.Connection, canary: Canary) -> Configuration:
     """As it is now, pinned or not."""
-    return configuration(
-        canary, Endpoints(_pin(connection, canary.candidate), _pin(connection, canary.control))
-    )
+    endpoints = Endpoints(_pin(connection, canary.candidate), _pin(connection, canary.control))
+    scorer = relevance_version() if "relevance" in canary.policy.metrics_to_monitor else None
+    return configuration(canary, endpoints, scorer)
 
 
 def insert_look(
@@ -154,6 +155,12 @@ def looks_of(connection: sa.Connection, canary_id: str) -> list[Look]:
     """Oldest first."""
     query = sa.select(canary_looks).where(canary_looks.c.canary_id == canary_id).order_by(canary_looks.c.look)
     return [_look(row) for row in connection.execute(query)]
+
+
+def last_look(connection: sa.Connection, canary_id: str) -> Look | None:
+    query = sa.select(canary_looks).where(canary_looks.c.canary_id == canary_id)
+    row = connection.execute(query.order_by(canary_looks.c.look.desc()).limit(1)).one_or_none()
+    return None if row is None else _look(row)
 
 
 def _changing(canary: Canary) -> dict[str, Any]:

@@ -131,8 +131,8 @@ class CanaryStore:
             )
             findings = _void(before, stable, current, erased=erased) or _judged(before, statistics, judge)
             self._record(before, findings, freshness, override=override, seen=current, now=now)
-        looks = self.looks(canary_id)
-        return self.get(canary_id), looks[-1] if looks else None
+        with reading(self._engine) as connection:
+            return canary_rows.get(connection, canary_id), canary_rows.last_look(connection, canary_id)
 
     def unverified(self, *, asked: bool = True) -> list[Canary]:
         """Those whose end the gateways have not confirmed; `asked=False` leaves out what has been asked about."""

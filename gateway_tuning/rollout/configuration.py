@@ -41,14 +41,19 @@ class Configuration:
     before: frozenset[str]
 
 
-def configuration(canary: Canary, endpoints: Endpoints) -> Configuration:
-    """An endpoint that is told for the first time changes nothing: nobody can have been answered without it."""
+def configuration(canary: Canary, endpoints: Endpoints, scorer: str | None) -> Configuration:
+    """`scorer` is who scores relevance, None where the policy does not monitor it.
+
+    An endpoint that is told for the first time changes nothing: nobody can have been answered without it.
+    """
     earlier = {
         Endpoints(candidate, control)
         for candidate in _now_and_before(endpoints.candidate)
         for control in _now_and_before(endpoints.control)
     } - {endpoints}
-    return Configuration(_hash(canary, endpoints), frozenset(_hash(canary, one) for one in earlier))
+    return Configuration(
+        _hash(canary, endpoints, scorer), frozenset(_hash(canary, one, scorer) for one in earlier)
+    )
 
 
 def endpoint_digest(endpoint: Endpoint, *, started_here: bool) -> str:
@@ -68,13 +73,14 @@ def _now_and_before(pin: Pin | None) -> set[Pin | None]:
     return {pin} if pin is not None and pin.told is not None and pin.told > 1 else {pin, None}
 
 
-def _hash(canary: Canary, endpoints: Endpoints) -> str:
+def _hash(canary: Canary, endpoints: Endpoints, scorer: str | None) -> str:
     pinned = {
         "endpoints": asdict(endpoints),
         "versions": [canary.candidate, canary.control],
         "policy": canary.policy.model_dump(mode="json"),
         "plan": [asdict(metric) for metric in metrics(canary.policy)],
         "judge": JUDGE_VERSION,
+        "scorer": scorer,
         "salt": canary.salt,
     }
     return sha256(json.dumps(pinned, sort_keys=True, default=str).encode()).hexdigest()

@@ -125,7 +125,7 @@ def test_a_canary_silent_beside_a_busy_control_is_rolled_back():
 
 
 def test_a_canary_that_never_answered_beside_a_busy_control_is_rolled_back():
-    never = Freshness(None, at(120), control_users_since=12)
+    never = Freshness(None, at(120), control_users_since=22)
     nothing = found("no_data", "no_data", "no_data", users=0)
     assert advance(started(), nothing, never, at(121))[1].kind == "roll_back"
 
