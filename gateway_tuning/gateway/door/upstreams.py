@@ -18,7 +18,8 @@ PROVIDERS = (
     "api.openai.com=OPENAI_API_KEY,api.mistral.ai=MISTRAL_API_KEY,"
     "api.together.ai=TOGETHER_API_KEY,api.together.xyz=TOGETHER_API_KEY,api.fireworks.ai=FIREWORKS_API_KEY"
 )
-_OWN = "GATEWAY_TUNING_"
+# Of the servers that we start on this machine ourselves. Other settings are secrets that no model is to hear.
+_OWN = frozenset({"GATEWAY_TUNING_LOCAL_SERVER_KEY", "GATEWAY_TUNING_LOCAL_SERVICE_KEY"})
 _SCHEMES = {"http": 80, "https": 443}
 _HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _PORT = r"[0-9]{1,5}"
@@ -67,7 +68,7 @@ class Upstreams:
         name = endpoint.api_key_env
         if name is None or any(name in variables for variables in listed):
             return None
-        if _is_loopback(host) and name.startswith(_OWN):
+        if _is_loopback(host) and name in _OWN:
             return None
         return f"the key in {name[:100]} is not bound to {host}:{port}; {remedy}={name[:100]}"
 

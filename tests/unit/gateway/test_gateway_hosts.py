@@ -74,6 +74,8 @@ def test_listed_hosts_known_providers_and_this_machine_are_asked_with_their_own_
         ("https://models.example.com/v1", "OPENAI_API_KEY", "not bound"),
         ("http://vllm.svc:8000/v1", "OUR_KEY", "not bound"),
         ("http://10.0.0.5/v1", "GATEWAY_TUNING_LOCAL_SERVER_KEY", "not bound"),
+        ("http://127.0.0.1:8123/v1", "GATEWAY_TUNING_RATING_TOKEN_KEY", "not bound"),
+        ("http://127.0.0.1:8123/v1", "GATEWAY_TUNING_GATEWAY_STATUS_KEY", "not bound"),
         ("http://127.0.0.1:8123/v1", "OPENAI_API_KEY", "127.0.0.1:8123=OPENAI_API_KEY"),
         ("http://127.0.0.1:8123/v1", "MODEL_KEY", "not bound"),
         ("http://127.0.0.1:8123/v1", "AWS_SECRET_ACCESS_KEY", "not bound"),
