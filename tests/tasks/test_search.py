@@ -22,6 +22,16 @@ from tests.unit.training.search.conftest import make_plan
 
 pytestmark = pytest.mark.slow
 
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect():
+    """Up before trials ask for it side by side: of two that start Prefect's temporary server one does not wait for it."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        assert client.api_healthcheck() is None
+
+
 RATES = {"type": "categorical", "name": "rate", "options": [0.1, 0.2, 0.3]}
 LOSSES = {None: 1.0, 0.1: 3.0, 0.2: 0.5, 0.3: 4.0}
 LOOKS = 40
