@@ -24,6 +24,8 @@ pytest_plugins = ["tests.postgresql", "tests.s3"]
 
 # PyTorch's threads wait by spinning, and beside another process that takes the core it needs.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Prefect's temporary server takes longer than its 20 s to start on two busy cores.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
 # What trains or runs models keeps a core busy for minutes: side by side these take several times as long.
 TRAINING = (
