@@ -1,39 +1,18 @@
 """What a shadow kept of a person: figures under a key that the shadow's salt gives."""
 
-from datetime import timedelta
-
-import sqlalchemy as sa
-
 from gateway_tuning.erasure.begin import begin
 from gateway_tuning.rollout.assignment import named
 from gateway_tuning.rollout.shadows.shadow import Pair
-from gateway_tuning.rollout.shadows.store import ShadowStore
-from gateway_tuning.storage.tables import aliases, endpoints
 from tests.conftest import NOW, give_key
+from tests.rollouts import shadow_store, start_shadow
 
 PERSON, OTHER = "ann@example.com", "bob"
 
 
 def test_pairs_of_the_person_are_removed_and_those_of_others_stay(engine):
     give_key(engine, "t")
-    with engine.begin() as connection:
-        row = {"model": "assistant", "alias": "stable", "version_id": "v1", "updated_at": NOW}
-        connection.execute(sa.insert(aliases).values(row))
-        served = {"base_url": "http://x/v1", "served_model": "x", "extra_body": {}, "updated_at": NOW}
-        connection.execute(sa.insert(endpoints).values(version_id="v2", **served))
-    store = ShadowStore(engine)
-    shadow = store.start(
-        "assistant",
-        tenant="t",
-        candidate="v2",
-        share=1.0,
-        max_requests=10,
-        budget=None,
-        prices=None,
-        ends_at=NOW + timedelta(days=1),
-        by="a test",
-        now=NOW,
-    )
+    store = shadow_store(engine)
+    shadow = start_shadow(store)
     for answer_id, user in (("a1", PERSON), ("a2", OTHER), ("a3", None)):
         key = shadow.user_key(None if user is None else named(user), answer_id)
         pair = Pair(shadow.id, answer_id, key, NOW, {"failed": 0.0}, {"failed": 0.0}, 1.0, 1.0, None, None)

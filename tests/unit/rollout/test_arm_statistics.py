@@ -1,33 +1,17 @@
 import math
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from gateway_tuning.rollout.arm_statistics import arm_statistics
-from gateway_tuning.rollout.outcomes import Outcome, OutcomeStore
+from gateway_tuning.rollout.outcomes import OutcomeStore
 from gateway_tuning.rollout.sequential import UserSums
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.rollouts import START, outcome
 
 
 @pytest.fixture
 def store(engine):
     return OutcomeStore(engine)
-
-
-def outcome(answer, arm="canary", user="u1", **changes):
-    plain = Outcome(
-        answer_id=answer,
-        model="m",
-        canary_id="c1",
-        arm=arm,
-        version_id="v2",
-        user_key=user,
-        at=START,
-        latency_ms=100.0,
-    )
-    return replace(plain, **changes)
 
 
 @pytest.fixture

@@ -1,33 +1,15 @@
-from dataclasses import replace
-from datetime import UTC, datetime
-
 import pytest
 import sqlalchemy as sa
 
 from gateway_tuning.errors import NotFoundError
-from gateway_tuning.rollout.outcomes import Outcome, OutcomeStore
+from gateway_tuning.rollout.outcomes import OutcomeStore
 from gateway_tuning.storage.tables import outcomes
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.rollouts import outcome
 
 
 @pytest.fixture
 def store(engine):
     return OutcomeStore(engine)
-
-
-def outcome(answer, arm="canary", user="u1", **changes):
-    plain = Outcome(
-        answer_id=answer,
-        model="m",
-        canary_id="c1",
-        arm=arm,
-        version_id="v2",
-        user_key=user,
-        at=START,
-        latency_ms=100.0,
-    )
-    return replace(plain, **changes)
 
 
 def test_a_batch_written_twice_is_stored_once_and_keeps_its_rating(store, engine):

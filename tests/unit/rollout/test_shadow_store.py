@@ -13,52 +13,23 @@ from hypothesis import strategies as st
 
 from gateway_tuning.errors import ConfigurationError, ConflictError, ErasedError, NotFoundError
 from gateway_tuning.rollout.shadows.shadow import Pair, TokenPrices
-from gateway_tuning.rollout.shadows.store import ShadowStore
 from gateway_tuning.storage.database import open_database
-from gateway_tuning.storage.tables import aliases, endpoints, model_versions
+from gateway_tuning.storage.tables import aliases, model_versions
 from tests.conftest import NOW
+from tests.rollouts import shadow_store, start_shadow
 
 PRICES = TokenPrices(Decimal(1), Decimal(2), "USD")
 DAY = timedelta(days=1)
 
 
-def filled(engine, now):
-    with engine.begin() as connection:
-        row = {"model": "assistant", "alias": "stable", "version_id": "v1", "updated_at": now}
-        connection.execute(sa.insert(aliases).values(row))
-        endpoint = {
-            "base_url": "http://127.0.0.1:1/v1",
-            "served_model": "x",
-            "extra_body": {},
-            "updated_at": now,
-        }
-        connection.execute(sa.insert(endpoints).values(version_id="v2", **endpoint))
-    return ShadowStore(engine)
-
-
-def begin(store, now, **options):
-    usual = {
-        "tenant": "t",
-        "candidate": "v2",
-        "share": 0.5,
-        "max_requests": 3,
-        "budget": None,
-        "prices": None,
-        "ends_at": now + DAY,
-        "by": "ann",
-        "now": now,
-    }
-    return store.start("assistant", **(usual | options))
-
-
 @pytest.fixture
 def store(engine, now):
-    return filled(engine, now)
+    return shadow_store(engine, now)
 
 
 @pytest.fixture
 def start(store, now):
-    return partial(begin, store, now)
+    return partial(start_shadow, store, now)
 
 
 def pair(shadow, answer_id="a1", cost=None):
@@ -197,8 +168,8 @@ def test_neither_budget_nor_requests_are_ever_exceeded(migrated_sqlite, bounds, 
     with tempfile.TemporaryDirectory() as folder:
         shutil.copyfile(migrated_sqlite, f"{folder}/store.db")
         engine = open_database(f"sqlite:///{folder}/store.db")
-        store = filled(engine, NOW)
-        shadow = begin(store, NOW, max_requests=most, budget=Decimal(10), prices=PRICES)
+        store = shadow_store(engine, NOW)
+        shadow = start_shadow(store, NOW, max_requests=most, budget=Decimal(10), prices=PRICES)
         for number, (cents, part, dies) in enumerate(bounds):
             bound = Decimal(cents) / 100
             if store.reserve(shadow.id, bound, now=NOW) == "granted" and not dies:
@@ -221,7 +192,7 @@ def test_what_a_killed_gateway_held_stays_counted(store, start, now):
 def test_it_ends_when_its_time_is_over_with_and_without_traffic(store, start, now):
     first = start()
     assert store.reserve(first.id, None, now=now + DAY) == "ended"
-    second = begin(store, now + DAY)
+    second = start_shadow(store, now + DAY)
     assert [one.shadow for one in store.running(now + DAY)] == [second]
     assert store.running(now + 2 * DAY) == []
 
