@@ -202,6 +202,8 @@ def _override(
     if canary.state not in {"running", "inconclusive"}:
         raise ConflictError(f"Canary {canary_id} has ended {canary.state}: no override goes over that")
     require_no_erased(connection, canary.candidate)
+    if canary.state == "inconclusive":
+        _require_sound(connection, canary)
     step = canary.next_share if canary.state == "running" else PROMOTION
     if share != step:
         raise ConflictError(f"The next step of canary {canary_id} is a share of {step:g}, not {share:g}")
@@ -217,12 +219,7 @@ def _override(
 def _promote_after_all(
     connection: sa.Connection, canary: Canary, people: tuple[str, str], now: datetime
 ) -> None:
-    """The last look must have had findings, and nothing may have changed since."""
-    verdict = canary_rows.looks_of(connection, canary.id)[-1].verdict
-    if "failure" in verdict:
-        raise ConflictError(
-            f"Canary {canary.id} ended without findings ({verdict['failure']}); start a new one"
-        )
+    """Nothing may have changed since its last look."""
     if canary_rows.configuration_of(connection, canary).hash != canary.config_hash:
         raise ConflictError(f"What canary {canary.id} compared has changed since; start a new one")
     query = sa.select(canaries.c.id).where(canaries.c.model == canary.model, canaries.c.state == "running")
@@ -241,6 +238,15 @@ def _promote_after_all(
     )
     canary_rows.swap(connection, canary, promoted)
     canary_rows.end(connection, promoted, now, by=by)
+
+
+def _require_sound(connection: sa.Connection, canary: Canary) -> None:
+    """What the last look found must be worth something."""
+    last = canary_rows.last_look(connection, canary.id)
+    unsound = None if last is None else last.unsound
+    if unsound is None or unsound:
+        told = "; ".join(unsound or ("nobody knows what its last look saw",))
+        raise ConflictError(f"Canary {canary.id} ended without findings ({told}); start a new one")
 
 
 def _require_running(canary: Canary) -> None:

@@ -87,10 +87,14 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`asks` is a share for which nothing but a person's approval is missing."""
+    """`asks` is a share for which nothing but a person's approval is missing.
+
+    `unsound` is what makes the findings worth nothing, so that nobody may override them.
+    """
 
     kind: Kind
     reasons: tuple[str, ...]
+    unsound: tuple[str, ...] = ()
     asks: float | None = None
     overridden_by: tuple[str, str] | None = None
 
@@ -99,7 +103,8 @@ class Decision:
 class Look:
     """One look as stored. `stage` and `share` are those in force before its decision.
 
-    `verdict` is `Verdict.as_json()`, or `{"failure": reason}` where the judge found nothing.
+    `verdict` is `Verdict.as_json()`, or `{"failure": reason}` where the judge found nothing. `unsound` is what made the
+    findings worth nothing; None where an earlier version did not tell.
     """
 
     canary_id: str
@@ -110,6 +115,7 @@ class Look:
     decision: str
     reasons: tuple[str, ...]
     verdict: dict[str, Any]
+    unsound: tuple[str, ...] | None = None
 
 
 def begin(
@@ -175,7 +181,8 @@ def _decide(canary: Canary, findings: Verdict | Failure, seen: Seen, override: O
     step = canary.next_share
     unapproved = _unapproved(canary, step)
     if seen.overdue is not None and step != PROMOTION:
-        return Decision("inconclusive", (seen.overdue, *seen.unsound, *seen.unproven, *unapproved, *details))
+        missing = (*seen.unsound, *seen.unproven, *unapproved)
+        return Decision("inconclusive", (seen.overdue, *missing, *details), seen.unsound)
     if not (seen.unsound or seen.unproven or unapproved):
         return Decision(_step(step), (_found(canary, step), *details))
     if override is not None and override.share == step and not seen.unsound:
@@ -184,10 +191,10 @@ def _decide(canary: Canary, findings: Verdict | Failure, seen: Seen, override: O
         return Decision(_step(step), (*waived, *details), overridden_by=override.by)
     missing = (*seen.unsound, *seen.unproven, *unapproved)
     if seen.overdue is not None:
-        return Decision("inconclusive", (seen.overdue, *missing, *details))
+        return Decision("inconclusive", (seen.overdue, *missing, *details), seen.unsound)
     kind: Kind = "error" if isinstance(findings, Failure) else "hold"
     asks = step if unapproved and not (seen.unsound or seen.unproven) else None
-    return Decision(kind, (*missing, *details), asks=asks)
+    return Decision(kind, (*missing, *details), seen.unsound, asks=asks)
 
 
 def _step(share: float) -> Kind:

@@ -146,7 +146,11 @@ def insert_look(
             stage=before.stage,
             share=before.share,
             decision=decision.kind,
-            verdict={**found, "decision_reasons": list(decision.reasons)},
+            verdict={
+                **found,
+                "decision_reasons": list(decision.reasons),
+                "unsound": list(decision.unsound),
+            },
         )
     )
 
@@ -154,13 +158,13 @@ def insert_look(
 def looks_of(connection: sa.Connection, canary_id: str) -> list[Look]:
     """Oldest first."""
     query = sa.select(canary_looks).where(canary_looks.c.canary_id == canary_id).order_by(canary_looks.c.look)
-    return [_look(row) for row in connection.execute(query)]
+    return [look_of(row) for row in connection.execute(query)]
 
 
 def last_look(connection: sa.Connection, canary_id: str) -> Look | None:
     query = sa.select(canary_looks).where(canary_looks.c.canary_id == canary_id)
     row = connection.execute(query.order_by(canary_looks.c.look.desc()).limit(1)).one_or_none()
-    return None if row is None else _look(row)
+    return None if row is None else look_of(row)
 
 
 def _changing(canary: Canary) -> dict[str, Any]:
@@ -190,7 +194,17 @@ def _pin(connection: sa.Connection, version_id: str) -> Pin | None:
     return Pin(endpoint_digest(endpoint, started_here=started_here), told)
 
 
-def _look(row: sa.Row[Any]) -> Look:
+def look_of(row: sa.Row[Any]) -> Look:
     verdict = dict(row.verdict)
-    reasons = tuple(verdict.pop("decision_reasons"))
-    return Look(row.canary_id, row.look, row.at, row.stage, row.share, row.decision, reasons, verdict)
+    reasons, unsound = tuple(verdict.pop("decision_reasons")), verdict.pop("unsound", None)
+    return Look(
+        canary_id=row.canary_id,
+        look=row.look,
+        at=row.at,
+        stage=row.stage,
+        share=row.share,
+        decision=row.decision,
+        reasons=reasons,
+        verdict=verdict,
+        unsound=None if unsound is None else tuple(unsound),
+    )

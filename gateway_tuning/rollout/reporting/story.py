@@ -86,14 +86,7 @@ def _looks(connection: sa.Connection, canary_id: str, numbers: Sequence[int]) ->
         .where(table.canary_id == canary_id, table.look.in_(numbers))
         .order_by(table.look)
     )
-    found = []
-    for row in connection.execute(query):
-        verdict = dict(row.verdict)
-        reasons = tuple(verdict.pop("decision_reasons", ()))
-        found.append(
-            Look(row.canary_id, row.look, row.at, row.stage, row.share, row.decision, reasons, verdict)
-        )
-    return tuple(found)
+    return tuple(canary_rows.look_of(row) for row in connection.execute(query))
 
 
 def _day(canary: Canary) -> date:

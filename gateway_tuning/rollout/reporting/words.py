@@ -195,7 +195,7 @@ def missing(canary: Canary, last: Look | None) -> list[str]:
 def to_do(canary: Canary, last: Look | None) -> list[tuple[str, str]]:
     """What a person can do now, and by which command."""
     command = f"gateway-tuning canary {{}} {canary.id}"
-    if canary.state == "inconclusive" and (last is None or "failure" not in last.verdict):
+    if canary.state == "inconclusive" and last is not None and last.unsound == ():
         told = "promote it all the same, if another person wants it too and neither started it"
         return [(told, command.format("override"))]
     if canary.state != "running":

@@ -1,5 +1,6 @@
 """What people do to a canary, over the real store."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from gateway_tuning.errors import ConflictError, ErasedError, NotFoundError
 from gateway_tuning.rollout.actions import CanaryActions
 from gateway_tuning.rollout.canary_store import CanaryStore
+from gateway_tuning.rollout.judge import judge
 from gateway_tuning.runs.approvals import ApprovalState, ApprovalStore
 from gateway_tuning.storage.tables import aliases, api_keys, model_versions
 from tests.unit.rollout.test_canary_store import POLICY, START, later, pointers, start, traffic
@@ -39,8 +41,9 @@ def broken(*_):
     raise ZeroDivisionError("no arms")
 
 
-def ended_inconclusive(store, **policy):
+def ended_inconclusive(engine, store, **policy):
     start(store, policy=POLICY.model_copy(update={"max_seconds": 15, **policy}), started_by=ANNA)
+    traffic(engine, canary_likes=0.5, control_likes=0.5, users=10)
     canary, _ = store.tick("c1", now=later(16))
     assert canary.state == "inconclusive"
 
@@ -202,7 +205,7 @@ def test_no_two_people_override_harm(engine, store, actions):
 
 
 def test_an_inconclusive_canary_is_promoted_by_two_people(engine, store, actions):
-    ended_inconclusive(store)
+    ended_inconclusive(engine, store)
     waiting = actions.override("c1", 1.0, by=BEN, now=later(30))
     assert (waiting.state, pointers(engine)) == ("inconclusive", {"stable": "v1"})
     promoted = actions.override("c1", 1.0, by=CARA, now=later(31))
@@ -210,22 +213,48 @@ def test_an_inconclusive_canary_is_promoted_by_two_people(engine, store, actions
     assert pointers(engine) == {"stable": "v2"}
 
 
-def test_an_inconclusive_canary_without_findings_or_with_a_new_stable_stays_as_it_is(engine, store, actions):
-    start(store, policy=POLICY.model_copy(update={"max_seconds": 15}), started_by=ANNA)
-    store.tick("c1", now=later(16), judge=broken)
-    actions.override("c1", 1.0, by=BEN, now=later(30))
-    with pytest.raises(ConflictError, match="ended without findings"):
-        actions.override("c1", 1.0, by=CARA, now=later(31))
+def of_another_plan(statistics, policy, plan):
+    """A judge that says nothing of one metric, and of another that the policy does not know."""
+    found = judge(statistics, policy, plan)
+    first, *others = found.results
+    return replace(found, results=(replace(first, name="happiness"), *others))
 
-    start(store, "c2", policy=POLICY.model_copy(update={"max_seconds": 15}), started_by=ANNA, now=later(40))
-    store.tick("c2", now=later(60))
-    actions.override("c2", 1.0, by=BEN, now=later(61))
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (10, broken, "the judge failed"),
+        (10, of_another_plan, "the judge said nothing of error_rate"),
+        (0, judge, "no outcome of the canary"),
+    ],
+    ids=["a judge that failed", "a judge of another plan", "no outcomes"],
+)
+def test_an_inconclusive_canary_whose_findings_are_worth_nothing_is_promoted_by_nobody(
+    engine, store, actions, case
+):
+    users, judged, told = case
+    start(store, policy=POLICY.model_copy(update={"max_seconds": 15}), started_by=ANNA)
+    if users:
+        traffic(engine, canary_likes=0.5, control_likes=0.5, users=users)
+    canary, _ = store.tick("c1", now=later(16), judge=judged)
+
+    for person in (BEN, CARA):
+        with pytest.raises(ConflictError, match=f"ended without findings.*{told}"):
+            actions.override("c1", 1.0, by=person, now=later(30))
+
+    assert (canary.state, store.get("c1").state) == ("inconclusive", "inconclusive")
+    assert pointers(engine) == {"stable": "v1"}
+
+
+def test_an_inconclusive_canary_with_a_new_stable_stays_as_it_is(engine, store, actions):
+    ended_inconclusive(engine, store)
+    actions.override("c1", 1.0, by=BEN, now=later(61))
     with engine.begin() as connection:
         connection.execute(sa.update(aliases).where(aliases.c.alias == "stable").values(version_id="v9"))
     with pytest.raises(ConflictError, match="nothing was changed"):
-        actions.override("c2", 1.0, by=CARA, now=later(62))
-    assert store.get("c2").state == "inconclusive"
-    assert len(actions.all("c2")) == 1
+        actions.override("c1", 1.0, by=CARA, now=later(62))
+    assert store.get("c1").state == "inconclusive"
+    assert len(actions.all("c1")) == 1
 
 
 def test_no_override_of_a_candidate_that_holds_an_erased_person(engine, store, actions):
@@ -236,7 +265,7 @@ def test_no_override_of_a_candidate_that_holds_an_erased_person(engine, store, a
                 files={}, metrics={}, hyperparameters={}, created_at=START,
             )
         )  # fmt: skip
-    ended_inconclusive(store)
+    ended_inconclusive(engine, store)
     with engine.begin() as connection:
         connection.execute(sa.update(model_versions).values(holds_erased_since=START))
     with pytest.raises(ErasedError):

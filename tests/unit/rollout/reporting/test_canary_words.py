@@ -17,8 +17,8 @@ def canary(policy=POLICY, **changes):
     return replace(begun, **changes)
 
 
-def look(*reasons, decision="hold", **verdict):
-    return Look("c", 3, START, 0, 0.1, decision, reasons, verdict)
+def look(*reasons, decision="hold", unsound=(), **verdict):
+    return Look("c", 3, START, 0, 0.1, decision, reasons, verdict, unsound)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_nobody_can_do_anything_about_a_canary_that_has_ended_but_override_an_in
         assert words.missing(canary(state=state, **ended), look()) == []
     (todo,) = words.to_do(canary(state="inconclusive", **ended), look())
     assert todo[1] == "gateway-tuning canary override c"
-    assert words.to_do(canary(state="inconclusive", **ended), look(failure="the judge failed")) == []
+    assert words.to_do(canary(state="inconclusive", **ended), look(unsound=("the judge failed",))) == []
 
 
 def test_the_head_says_who_is_on_what():
