@@ -113,9 +113,14 @@ class Door:
 def _estimate(body: Mapping[str, Any], length: int) -> int:
     """Tokens that a request may come to: of what was sent, and of the longest answer that it asks for."""
     characters = length if length <= _SHORT else _text_length(body)
-    longest = body.get("max_completion_tokens", body.get("max_tokens"))
-    answer = longest if isinstance(longest, int) and 0 < longest < _MOST_TOKENS else 0
-    return max(1, characters // _CHARACTERS_PER_TOKEN + answer)
+    longest = _count(body.get("max_completion_tokens")) or _count(body.get("max_tokens")) or 0
+    answer = longest * (_count(body.get("n")) or 1)
+    return min(_MOST_TOKENS, max(1, characters // _CHARACTERS_PER_TOKEN + answer))
+
+
+def _count(given: Any) -> int | None:
+    whole = isinstance(given, int) and not isinstance(given, bool)
+    return given if whole and 0 < given < _MOST_TOKENS else None
 
 
 def _text_length(body: Mapping[str, Any]) -> int:

@@ -108,7 +108,8 @@ class Proxy:
             response.close()
             raise
         attempt.committed = True
-        return RelayedStream(response, events, first, attempt.headers(), attempt.finish)
+        left_s = self._timeout_s - attempt.seconds
+        return RelayedStream(response, events, first, attempt.headers(), attempt.finish, within_s=left_s)
 
 
 def _random_ids() -> Iterator[str]:

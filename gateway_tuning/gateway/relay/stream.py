@@ -14,6 +14,7 @@ from gateway_tuning.gateway.replies import error_body, to_json
 from gateway_tuning.registry.endpoint import Endpoint
 
 _LONGEST_LINE = 1 << 20  # bytes
+_GRACE_S = 1.0  # so that a model that takes too long is told from a client that does not read
 
 
 class Finish(Protocol):
@@ -127,8 +128,13 @@ class RelayedStream(Response):
         first: bytes,
         headers: Mapping[str, str],
         finish: Finish,
+        *,
+        within_s: float,
     ) -> None:
-        """`first` is what `events` made of the answer so far."""
+        """`first` is what `events` made of the answer so far.
+
+        `within_s` later the client must have taken all of it: one that reads nothing would hold the stream for ever.
+        """
         self.status_code = 200
         self.background = None
         self.body = b""
@@ -139,13 +145,16 @@ class RelayedStream(Response):
         self._events = events
         self._first = first
         self._finish = finish
+        self._within_s = within_s + _GRACE_S
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope
         relay = asyncio.create_task(self._relay(send))
         client_gone = asyncio.create_task(_wait_for_disconnect(receive))
         try:
-            await asyncio.wait({relay, client_gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {relay, client_gone}, timeout=self._within_s, return_when=asyncio.FIRST_COMPLETED
+            )
             if relay.done():
                 relay.result()
         finally:

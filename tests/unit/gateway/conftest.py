@@ -67,7 +67,8 @@ class ModelServer:
             error = {"error": {"message": "the model refuses", "type": "x"}}
             return JSONResponse(error, status_code=int(behaviour))
         if body.get("stream"):
-            return StreamingResponse(self._events(body, behaviour), media_type="text/event-stream")
+            events = flood() if behaviour == "flood" else self._events(body, behaviour)
+            return StreamingResponse(events, media_type="text/event-stream")
         answer = json.dumps(self._completion(body)).encode()
         if behaviour == "empty":
             return JSONResponse({**self._completion(body), "choices": []})
@@ -145,6 +146,13 @@ class ModelServer:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+
+async def flood():
+    """A stream without an end."""
+    event = json.dumps({"choices": [{"index": 0, "delta": {"content": "word " * 2_000}}]})
+    while True:
+        yield f"data: {event}\n\n".encode()
 
 
 class Gateway:

@@ -1,3 +1,5 @@
+import json
+import socket
 import threading
 
 import httpx
@@ -176,3 +178,17 @@ def test_what_the_store_says_of_outcomes_it_did_not_take_shows_none_of_them(
     told = httpx.get(f"{gateway.url}/healthz").text + caplog.text
     assert "no such table" in told
     assert reply.headers["x-gateway-answer-id"] not in told
+
+
+def test_a_client_that_reads_nothing_holds_its_stream_no_longer_than_one_request_may_take(
+    start_gateway, registry
+):
+    registry.serve("v1", "served-flood")
+    host, port = start_gateway(request_timeout_s=1.0).url.removeprefix("http://").split(":")
+    body = json.dumps({"model": "assistant", "messages": MESSAGES, "stream": True}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode() + body)
+        (outcome,) = registry.outcomes(1)
+
+    assert outcome.error in {"interrupted", "timeout"}

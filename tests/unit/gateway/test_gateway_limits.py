@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway_tuning.gateway.door.entrance import _estimate
 from gateway_tuning.gateway.door.keys import GatewayKeyStore
 from gateway_tuning.gateway.door.limits import WINDOW_S, Excess, Limits, RequestLimit, TokenLimit
 
@@ -184,6 +185,21 @@ def test_an_answer_that_may_get_long_holds_its_tokens_until_it_is_there(limited)
     first = ask(client, max_tokens=900)
 
     assert first.headers["x-ratelimit-remaining-tokens"] == "990"
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        ({}, 10),
+        ({"max_tokens": 100}, 110),
+        ({"max_completion_tokens": None, "max_tokens": 100}, 110),
+        ({"max_completion_tokens": 50, "max_tokens": 100}, 60),
+        ({"max_tokens": 100, "n": 3}, 310),
+        ({"max_tokens": True, "n": "many"}, 10),
+    ],
+)
+def test_what_a_request_may_come_to_counts_all_answers_that_it_asks_for(body, tokens):
+    assert _estimate(body, 40) == tokens
 
 
 def test_a_failed_answer_takes_no_tokens(limited, registry, until):
