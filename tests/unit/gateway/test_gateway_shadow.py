@@ -136,7 +136,7 @@ def test_what_a_client_gets_is_the_same_to_the_byte_whatever_the_candidate_does(
 
     for behaviour, error in errors.items():
         case.serve(case.candidate, behaviour)
-        case.until(lambda error=error: holds_until_the_candidate_did(error))
+        case.until(lambda error=error: holds_until_the_candidate_did(error), 60)
     assert without[0] == 200
     assert (b"two " if stream else case.stable.encode()) in without[2]
 
