@@ -131,7 +131,7 @@ def span(values: list[float], digits: int = 2) -> str:
 
 def report(cells: list[Cell], found: dict[tuple[str, Cell], list[Figures]], proxies: list[str]) -> None:
     print(
-        "\n| | proxy | added p50, ms | added p99, ms | added to the first byte, ms | requests/s | answers |"
+        "\n| | proxy | added p50, ms | added p99, ms | added to the first byte, ms | requests/s | CPU a request, ms | answers |"
     )
     print("|---|---|---:|---:|---:|---:|---:|")
     for cell in cells:
@@ -163,14 +163,17 @@ def report(cells: list[Cell], found: dict[tuple[str, Cell], list[Figures]], prox
         print(f"\n{peer} against ours, a ratio for each round:")
         for cell in cells:
             bases, ours, theirs = (found[name, cell] for name in (DIRECT, OURS, peer))
+            # Where the upstream's own noise hides what ours adds there is no ratio.
             added = [
-                (their.p50 - base.p50) / max(our.p50 - base.p50, 0.001)
+                (their.p50 - base.p50) / (our.p50 - base.p50)
                 for base, our, their in zip(bases, ours, theirs, strict=True)
+                if our.p50 > base.p50
             ]
             rates = [our.per_s / their.per_s for our, their in zip(ours, theirs, strict=True)]
-            print(
-                f"{cell}: added p50 {span(added, 1)} times ours, ours {span(rates, 1)} times the requests/s"
+            told = (
+                f"{span(added, 1)} times ours in {len(added)} of {len(ours)} rounds" if added else "unknown"
             )
+            print(f"{cell}: added p50 {told}, ours {span(rates, 1)} times the requests/s")
 
 
 def run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> None:

@@ -150,4 +150,6 @@ async def run(load: Load) -> Measured:
 if __name__ == "__main__":
     import uvloop
 
-    print(json.dumps(asdict(uvloop.run(run(Load(**json.load(sys.stdin)))))))
+    measured = asdict(uvloop.run(run(Load(**json.load(sys.stdin)))))
+    with open(1, "wb", closefd=False) as whole:  # an unbuffered stdout may take a part of so much
+        whole.write(json.dumps(measured).encode())
