@@ -149,10 +149,11 @@ class ModelServer:
 
 
 async def flood():
-    """A stream without an end."""
+    """More than any socket holds."""
     event = json.dumps({"choices": [{"index": 0, "delta": {"content": "word " * 2_000}}]})
-    while True:
+    for _ in range(10_000):
         yield f"data: {event}\n\n".encode()
+        await asyncio.sleep(0)  # to a client that has gone nothing is ever full
 
 
 class Gateway:
