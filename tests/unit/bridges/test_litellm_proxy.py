@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from gateway_tuning.rollout.canary_store import CanaryStore
+from gateway_tuning.rollout.looking import SILENT_USERS
 from gateway_tuning.rollout.served import GatewayRouter, Served
 from tests.unit.bridges.conftest import CANDIDATES, SHARE, STABLE, Caller
 from tests.unit.gateway.conftest import wait_until
@@ -155,8 +156,10 @@ def test_a_split_that_litellm_cannot_make_sends_nobody_to_the_candidate_and_says
 
 
 def test_the_next_look_rolls_a_split_that_does_nothing_back(bridged, world):
-    bridged.versions("twins", [f"another-{number}" for number in range(60)])
-    wait_until(lambda: len({row.user_key for row in world.outcomes("twins", 1) if row.arm == "control"}) > 10)
+    users = [f"another-{number}" for number in range(6 * SILENT_USERS)]
+    bridged.versions("twins", users)
+    rows = world.outcomes("twins", len(users))
+    assert len({row.user_key for row in rows if row.arm == "control"}) >= SILENT_USERS
 
     hours_later = datetime.now(UTC) + timedelta(hours=3)
     canary, look = CanaryStore(world.engine).tick("canary-twins", now=hours_later)
