@@ -31,6 +31,11 @@ from gateway_tuning.storage.tables.lineage import (
     status_history,
     tuning_jobs,
 )
+from gateway_tuning.storage.tables.operations import (
+    notification_deliveries,
+    notifications,
+    quarantine_reviews,
+)
 from gateway_tuning.storage.tables.rollout import (
     canaries,
     canary_actions,
@@ -80,9 +85,12 @@ __all__ = [
     "model_names",
     "model_versions",
     "models",
+    "notification_deliveries",
+    "notifications",
     "outcomes",
     "predictions",
     "quarantine",
+    "quarantine_reviews",
     "rating_tokens",
     "runs",
     "search_trials",
