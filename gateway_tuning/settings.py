@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     gateway_require_keys: bool = Field(
         False, description="Chats need a virtual key; without it the gateway answers this machine alone"
     )
+    gateway_max_requests: int = Field(4000, ge=1, description="Requests the gateway has under way at once")
     gateway_status_key: SecretStr | None = Field(
         None,
         description="Opens the gateway's `/routes` and `/metrics`; without it they answer this machine alone",

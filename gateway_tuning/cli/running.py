@@ -65,6 +65,7 @@ def serve_gateway(
         home=settings.home,
         doorway=Doorway(
             require_keys=settings.gateway_require_keys,
+            max_open=settings.gateway_max_requests,
             status_key=None if status is None else status.get_secret_value(),
             upstreams=settings.gateway_upstreams,
         ),

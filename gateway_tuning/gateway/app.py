@@ -47,6 +47,7 @@ def create_app(
     reload_interval_s: float = 0.5,
     write_interval_s: float = 0.2,
     outcome_limit: int = 10_000,
+    max_open: int = 4000,
     signing: RatingSigner | None = None,
     traces: Traces | None = None,
     observers: Sequence[Observer] = (),
@@ -57,9 +58,9 @@ def create_app(
     home: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
-    """`request_timeout_s` is the longest wait for a whole answer; `outcome_limit` bounds those not yet stored.
+    """`request_timeout_s` is the longest wait for a whole answer; posts under way are at most `max_open`.
 
-    With `signing`, every answer carries a token that lets its user rate it. `upstreams` are whom the gateway may ask;
+    `outcome_limit` bounds the outcomes not yet stored. With `signing`, every answer carries a token that lets its user rate it. `upstreams` are whom the gateway may ask;
     the known providers and this machine when absent. In `home` the gateway keeps what it needs to start without the
     store. `relevance_share` of the answers are scored; `observers` look at answers beside those of the gateway itself.
     `traces` are closed with the app. `status_key` opens routes, metrics and the details of health, which otherwise
@@ -131,7 +132,7 @@ def create_app(
         },
         lifespan=lifespan,
     )
-    return ChatLane(app)
+    return ChatLane(app, max_open=max_open)
 
 
 def _condition(router: Router, writer: OutcomeWriter) -> Condition:

@@ -1,12 +1,14 @@
 """Which model version answers a request. A table read from the store as a whole and replaced as a whole."""
 
 import asyncio
+import json
 import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -147,21 +149,35 @@ def load_table(engine: sa.Engine, upstreams: Upstreams) -> RoutingTable:
         ).all()  # fmt: skip
         # A registry remembers many versions, of which few are served.
         wanted = {*stable.values(), *(row.candidate for row in running)}
-        served = connection.execute(sa.select(endpoints).where(endpoints.c.version_id.in_(wanted))).all()
+        served = connection.execute(
+            sa.select(
+                endpoints.c.version_id, endpoints.c.base_url, endpoints.c.served_model, endpoints.c.api_key_env,
+                sa.cast(endpoints.c.extra_body, sa.Text).label("extra_body"),
+            ).where(endpoints.c.version_id.in_(wanted))
+        ).all()  # fmt: skip
     splits = {
         row.model: Split(row.id, row.salt, _served_share(row.share, row.approved_share), row.candidate)
         for row in running
         if stable.get(row.model) == row.control
     }
-    whole = [row for row in served if isinstance(row.extra_body, dict)]
+    bodies = {row.version_id: _object(row.extra_body) for row in served}
     found = {
-        row.version_id: Endpoint(row.base_url, row.served_model, row.extra_body, row.api_key_env)
-        for row in whole
+        row.version_id: Endpoint(row.base_url, row.served_model, body, row.api_key_env)
+        for row in served
+        if (body := bodies[row.version_id]) is not None
     }
     table = routing_table(stable, splits, found, upstreams)
     # One such row must not keep the end of somebody else's canary from being read.
     broken = {row.version_id: _NO_OBJECT for row in served if row.version_id not in found}
     return replace(table, refused={**table.refused, **broken})
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _served_share(share: float, approved: float | None) -> float:

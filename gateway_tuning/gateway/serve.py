@@ -25,9 +25,10 @@ _OPEN_REQUESTS_S = 1  # how long a stopping gateway waits for answers under way
 
 @dataclass(frozen=True, slots=True)
 class Doorway:
-    """Who may come in and whom the gateway asks in turn. `upstreams` is as the setting has it."""
+    """Who may come in, how many at once, and whom the gateway asks in turn. `upstreams` is as the setting has it."""
 
     require_keys: bool = False
+    max_open: int = 4000
     status_key: str | None = None
     upstreams: str | None = None
 
@@ -80,6 +81,7 @@ def serve(
         traces=open_traces(),
         relevance_share=relevance_share,
         require_keys=doorway.require_keys,
+        max_open=doorway.max_open,
         status_key=doorway.status_key,
         upstreams=upstreams,
         home=home,

@@ -17,6 +17,7 @@ from gateway_tuning.registry.endpoint import Endpoint
 
 # The client can mend these itself; all other refusals are between the gateway and the endpoint.
 CLIENTS_OWN = frozenset({400, 413, 422, 429})
+ANSWER_LIMIT = 32 << 20  # bytes of one whole answer
 _JSON = "application/json"
 # Packing and unpacking texts of this length costs more time than it saves.
 _ACCEPTED = {"accept": "*/*", "accept-encoding": "identity"}
@@ -110,13 +111,13 @@ async def post_chat(
         if response.status == 200:  # noqa: PLR2004 - the one status that means an answer
             return response
         async with response:
-            raise _refusal(response.status, await response.read())
+            raise _refusal(response.status, await read_whole(response))
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """A whole chat completion. Raises UpstreamError where it is none."""
     async with failures_named(), response:
-        raw = await response.read()
+        raw = await read_whole(response)
     try:
         answer = decode(raw)
     except (ValueError, RecursionError) as error:
@@ -124,6 +125,18 @@ async def read_answer(response: aiohttp.ClientResponse) -> dict[str, Any]:
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list) or not answer["choices"]:
         raise UpstreamError(502, "no_choices", "The model's answer has no choices")
     return answer
+
+
+async def read_whole(response: aiohttp.ClientResponse) -> bytes:
+    """Raises UpstreamError past ANSWER_LIMIT, unpacked: one endpoint must not take the memory of all."""
+    parts = []
+    left = ANSWER_LIMIT
+    async for part in response.content.iter_any():
+        left -= len(part)
+        if left < 0:
+            raise UpstreamError(502, "answer_too_large", f"The model's answer exceeds {ANSWER_LIMIT} bytes")
+        parts.append(part)
+    return b"".join(parts)
 
 
 @lru_cache(maxsize=256)

@@ -17,15 +17,31 @@ _log = logging.getLogger(__name__)
 
 
 class ChatLane:
-    """Everything else goes on to `app`."""
+    """Everything else goes on to `app`.
 
-    def __init__(self, app: Starlette) -> None:
+    Of all posts at most `max_open` are under way, bodies that are still coming included: more are refused, for what is
+    under way is held in memory.
+    """
+
+    def __init__(self, app: Starlette, *, max_open: int) -> None:
         self._app = app
+        self._max_open = max_open
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        if self._open >= self._max_open:
+            await _busy(self._max_open)(scope, receive, send)
+            return
+        self._open += 1
+        try:
+            await (self._answer if scope["path"] == PATH else self._app)(scope, receive, send)
+        finally:
+            self._open -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await _chat(self._app.state.parts, scope, receive)
         except RefusedError as error:
@@ -36,6 +52,15 @@ class ChatLane:
             _log.exception("a chat failed for a reason of the gateway's own")
             response = error_reply(500, "internal_error", "The gateway failed; its log says why")
         await response(scope, receive, send)
+
+
+def _busy(most: int) -> Response:
+    return error_reply(
+        503,
+        "too_many_requests_open",
+        f"The gateway has {most} requests under way; try again",
+        {"retry-after": "1", "connection": "close"},  # the body that was not read ends with the connection
+    )
 
 
 async def _chat(parts: Parts, scope: Scope, receive: Receive) -> Response:

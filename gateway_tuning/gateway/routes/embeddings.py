@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_tuning.gateway.relay.upstream import UpstreamError, decode, failures_named, post_chat
+from gateway_tuning.gateway.relay.upstream import UpstreamError, decode, failures_named, post_chat, read_whole
 from gateway_tuning.gateway.replies import RefusedError, error_reply, json_reply
 from gateway_tuning.gateway.requests import asked_model, read_body, read_json
 from gateway_tuning.gateway.routes.parts import Parts
@@ -45,7 +45,7 @@ async def _answer(parts: Parts, endpoint: Endpoint, body: dict[str, Any]) -> dic
     """Raises UpstreamError."""
     response = await post_chat(parts.session, endpoint, body, path="/embeddings")
     async with failures_named(), response:
-        raw = await response.read()
+        raw = await read_whole(response)
     try:
         answer = decode(raw)
     except (ValueError, RecursionError) as error:

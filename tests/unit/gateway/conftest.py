@@ -70,12 +70,14 @@ class ModelServer:
             events = flood() if behaviour == "flood" else self._events(body, behaviour)
             return StreamingResponse(events, media_type="text/event-stream")
         answer = json.dumps(self._completion(body)).encode()
-        if behaviour == "empty":
-            return JSONResponse({**self._completion(body), "choices": []})
-        if behaviour == "half":
-            return Response(answer[: len(answer) // 2], media_type="application/json")
+        if behaviour == "huge":
+            return StreamingResponse((b" " * (1 << 20) for _ in range(100)), media_type="application/json")
         if behaviour == "drop":  # promises more than it sends, so that the connection breaks
             return Response(answer[:20], headers={"content-length": "1000"})
+        if behaviour == "empty":
+            answer = json.dumps({**self._completion(body), "choices": []}).encode()
+        if behaviour == "half":
+            answer = answer[: len(answer) // 2]
         return Response(answer, media_type="application/json")
 
     async def _embed(self, request):

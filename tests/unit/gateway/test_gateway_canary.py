@@ -196,8 +196,9 @@ def test_no_more_users_meet_a_canary_than_was_approved(canary, start_gateway, re
     assert shown["share"] == served
 
 
+@pytest.mark.parametrize("raw", ["[1]", "{cut o"])
 def test_a_canary_ends_although_the_row_of_another_models_endpoint_is_broken(
-    canary, start_gateway, registry, until
+    canary, start_gateway, registry, until, raw
 ):
     registry.serve("w1", "served-w1")
     registry.point("writer", "w1")
@@ -208,7 +209,8 @@ def test_a_canary_ends_although_the_row_of_another_models_endpoint_is_broken(
     assert version_of(client, user) == "v2"
 
     with registry.engine.begin() as connection:
-        connection.execute(sa.update(endpoints).where(endpoints.c.version_id == "w1").values(extra_body=[1]))
+        broken = sa.text("UPDATE endpoints SET extra_body = :raw WHERE version_id = 'w1'")
+        connection.execute(broken, {"raw": raw})
         connection.execute(sa.update(canaries).values(state="rolled_back", share=0.0))
 
     until(lambda: version_of(client, user) == "v1")

@@ -1,6 +1,7 @@
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
@@ -25,6 +26,7 @@ def ask(client, **options):
         ("half", 502, "invalid_json"),
         ("drop", 502, "connection_lost"),
         ("slow", 504, "timeout"),
+        ("huge", 502, "answer_too_large"),
     ],
 )
 def test_a_failing_model_is_one_error_for_the_client_and_one_outcome(start_gateway, registry, upstream, case):
@@ -49,6 +51,21 @@ def test_a_model_that_is_down_is_an_error_outcome(start_gateway, registry):
     with pytest.raises(openai.InternalServerError):
         ask(start_gateway().client())
     assert registry.outcomes(1)[0].error == "unreachable"
+
+
+def test_more_requests_than_the_gateway_holds_are_asked_to_come_again(start_gateway, registry):
+    registry.serve("v1", "served-slow")
+    gateway = start_gateway(max_open=2)
+    url = f"{gateway.url}/v1/chat/completions"
+    body = {"model": "assistant", "messages": MESSAGES}
+    with ThreadPoolExecutor(5) as pool:
+        replies = list(pool.map(lambda _: httpx.post(url, json=body, timeout=20), range(5)))
+
+    refused = [reply for reply in replies if reply.status_code == 503]
+    assert len(refused) == 3
+    assert {reply.json()["error"]["code"] for reply in refused} == {"too_many_requests_open"}
+    assert {reply.headers["retry-after"] for reply in refused} == {"1"}
+    assert httpx.post(url, json=body, timeout=20).status_code == 200  # places are given back
 
 
 def test_a_stream_that_breaks_off_raises_in_the_client_and_is_an_error(start_gateway, registry):
