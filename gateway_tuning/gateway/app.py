@@ -60,11 +60,12 @@ def create_app(
 ) -> ASGIApp:
     """`request_timeout_s` is the longest wait for a whole answer; posts under way are at most `max_open`.
 
-    `outcome_limit` bounds the outcomes not yet stored. With `signing`, every answer carries a token that lets its user rate it. `upstreams` are whom the gateway may ask;
-    the known providers and this machine when absent. In `home` the gateway keeps what it needs to start without the
-    store. `relevance_share` of the answers are scored; `observers` look at answers beside those of the gateway itself.
-    `traces` are closed with the app. `status_key` opens routes, metrics and the details of health, which otherwise
-    answer this machine alone. `clock` is what a key's minutes are measured by, in seconds.
+    `outcome_limit` bounds the outcomes not yet stored. With `signing`, every answer carries a token that lets its
+    user rate it. `upstreams` are whom the gateway may ask; the known providers and this machine when absent. In
+    `home` the gateway keeps what it needs to start without the store. `relevance_share` of the answers are scored;
+    `observers` look at answers beside those of the gateway itself. `traces` are closed with the app. `status_key`
+    opens routes, metrics and the details of health, which otherwise answer this machine alone. `clock` is what a
+    key's minutes are measured by, in seconds.
     """
     router = Router(
         engine,
