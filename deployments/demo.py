@@ -47,9 +47,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--mapping", type=Path)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--max-steps", type=int, help="Fewer training steps: a quicker, weaker run")
+    parser.add_argument("--max-tokens", type=int, help="Shorter answers: quicker, and cut off")
     options = parser.parse_args(arguments)
+    hyperparameters = {} if options.max_steps is None else {"max_steps": options.max_steps}
+    evaluation = DEMO_EVALUATION
+    if options.max_tokens is not None:
+        evaluation = evaluation.model_copy(update={"max_tokens": options.max_tokens})
+    plan = CyclePlan(
+        training=TrainingPlan(hyperparameters=hyperparameters), evaluation=evaluation, canary=DEMO_CANARY
+    )
     try:
-        return run(options.feedback, options.mapping, options.folder, options.max_steps)
+        return run(options.feedback, options.mapping, options.folder, plan)
     except GatewayTuningError as error:
         console.print(f"[red]{error}[/red]")
         return 1
@@ -58,7 +66,7 @@ def main(arguments: list[str]) -> int:
         return 130
 
 
-def run(feedback: Path, mapping: Path | None, folder: Path, max_steps: int | None) -> int:
+def run(feedback: Path, mapping: Path | None, folder: Path, plan: CyclePlan) -> int:
     home = folder / "runs" / input_name(feedback, mapping)
     os.environ["GATEWAY_TUNING_HOME"] = str(home)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
@@ -71,12 +79,6 @@ def run(feedback: Path, mapping: Path | None, folder: Path, max_steps: int | Non
         from flows.run_demo import run_demo
 
         logging.getLogger("gateway_tuning").addHandler(Progress())
-        hyperparameters = {} if max_steps is None else {"max_steps": max_steps}
-        plan = CyclePlan(
-            training=TrainingPlan(hyperparameters=hyperparameters),
-            evaluation=DEMO_EVALUATION,
-            canary=DEMO_CANARY,
-        )
         server_seconds = time.monotonic() - started
         try:
             # Heartbeats serve runs on other machines and cost a second a flow.

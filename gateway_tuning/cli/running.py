@@ -23,11 +23,13 @@ def demo(
     mapping: Annotated[Path | None, typer.Option(help="Mapping of another export's fields, YAML")] = None,
     folder: Annotated[Path, typer.Option(help="Where results and state go")] = Path("var/demo"),
     max_steps: Annotated[int | None, typer.Option(help="Fewer training steps: quicker and weaker")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Shorter answers: quicker, and cut off")] = None,
 ) -> None:
     """Take a feedback file through the whole loop, on this machine alone."""
     arguments = [str(feedback), "--folder", str(folder)]
     arguments += ["--mapping", str(mapping)] if mapping else []
     arguments += ["--max-steps", str(max_steps)] if max_steps else []
+    arguments += ["--max-tokens", str(max_tokens)] if max_tokens else []
     become("deployments.demo", arguments)
 
 

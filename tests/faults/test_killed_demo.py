@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 RECORDS = 210
 STEPS = 14
+TOKENS = 32  # of an answer: half of its time
 # What a whole run imports; with the rest it would be done anew for each kill.
 IMPORTED = ("flows.run_demo", "spacy", "great_expectations", "evidently.presets")
 
@@ -52,7 +53,10 @@ class Demo:
 
     @property
     def arguments(self) -> list[str]:
-        return [str(self.feedback), "--folder", str(self.folder / "demo"), "--max-steps", str(STEPS)]
+        return [
+            str(self.feedback), "--folder", str(self.folder / "demo"),
+            "--max-steps", str(STEPS), "--max-tokens", str(TOKENS),
+        ]  # fmt: skip
 
     def run_until(self, moment: Callable[[str], bool], program: Loaded) -> str:
         """Run until `moment(output)`, and kill; returns the output."""
