@@ -23,6 +23,7 @@ from gateway_tuning.api import (
     keys,
     models,
     problems,
+    quarantine,
     reports,
     resources,
     run_starts,
@@ -30,6 +31,7 @@ from gateway_tuning.api import (
     subjects,
     training_jobs,
 )
+from gateway_tuning.api.dashboard.pages import PAGES
 from gateway_tuning.api.fast_lane import FastLane
 from gateway_tuning.api.health import ReadinessProbe
 from gateway_tuning.api.middleware import RequestEnvelope
@@ -46,6 +48,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     approvals.router,
     models.router,
     resources.router,
+    quarantine.router,
     training_jobs.router,
     reports.router,
     drift_reports.router,
@@ -87,7 +90,8 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
-    for router in routers:
+    app.state.loop_metrics = health.loop_metrics(services)
+    for router in (*routers, *PAGES):
         app.include_router(router)
     _require_declarations(app)
     problems.install(app)

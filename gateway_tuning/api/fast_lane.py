@@ -33,12 +33,12 @@ class FastLane:
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - answered, or raised again
-            response = await _answer(request, error)
+            response = await answer(request, error)
         await response(scope, receive, send)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
-    """As the framework answers: by the handler of the nearest class."""
+async def answer(request: Request, error: Exception) -> Response:
+    """As the framework answers: by the handler of the nearest class. Raises the error where there is none."""
     handlers = request.app.exception_handlers
     for kind in type(error).__mro__:
         if kind in handlers:

@@ -1,6 +1,7 @@
 """Feedback comes in here, and its receipts go out."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -18,7 +19,9 @@ from gateway_tuning.api.services import CallServices, services_of
 from gateway_tuning.feedback.ingest import Receipt
 from gateway_tuning.feedback.receipts import receipt
 from gateway_tuning.feedback.record import FeedbackRecord
-from gateway_tuning.feedback.submission import read_body
+from gateway_tuning.feedback.submission import Submission, read_body
+from gateway_tuning.feedback.versions import Statement
+from gateway_tuning.observability.spans import LoopSpan, feedback_span
 
 _LONGEST_KEY = 200
 _CORRECTION = {
@@ -67,6 +70,7 @@ class SetAsideView(BaseModel):
     stage: str = Field(description="reading, validation, trust or anonymization")
     reasons: list[str]
     at: datetime
+    review: Literal["accepted", "rejected"] | None = Field(description="What a person decided last of it")
 
 
 class DatasetView(BaseModel):
@@ -196,15 +200,19 @@ async def post_feedback(request: Request) -> Response:
     key = request.headers.get("idempotency-key")
     if key is not None and not 1 <= len(key) <= _LONGEST_KEY:
         raise ProblemError(400, f"An Idempotency-Key has 1 to {_LONGEST_KEY} characters")
+    begun = services.now()
     submission = read_body(
         await request.body(),
         tenant=request.state.principal.tenant,
         idempotency_key=key,
-        now=services.now(),
+        now=begun,
         max_records=services.settings.max_batch,
         tokens=services.token_policy,
     )
-    return _answer(await services.ingest.write(submission))
+    given = await services.ingest.write(submission)
+    if services.tracing is not None:
+        services.tracing.send(_spans(submission, given, begun, services.now()))
+    return _answer(given)
 
 
 @receipts_router.get(
@@ -220,6 +228,16 @@ async def get_receipt(
     tenant = request.state.principal.tenant
     found = await asyncio.to_thread(receipt, services.engine, tenant, feedback_id)
     return FeedbackReceiptView.model_validate(found, from_attributes=True)
+
+
+def _spans(
+    submission: Submission, given: list[Receipt], begun: datetime, ended: datetime
+) -> Iterator[LoopSpan]:
+    """Of what is stored: to these, datasets link."""
+    for item, receipt_ in zip(submission.items, given, strict=True):
+        if isinstance(item, Statement) and receipt_.state == "stored":
+            kind = item.record.type.value
+            yield feedback_span(submission.tenant, receipt_.id, kind, begun=begun, ended=ended)
 
 
 def _answer(given: list[Receipt]) -> Response:

@@ -14,6 +14,10 @@ from starlette.responses import Response
 
 from gateway_tuning.api.security import GuardedRoute, public
 from gateway_tuning.api.services import CallServices, Services
+from gateway_tuning.feedback.threshold import ThresholdStore
+from gateway_tuning.observability.figures import read_figures
+from gateway_tuning.observability.operators import may_know
+from gateway_tuning.observability.scrape import LoopMetrics
 from gateway_tuning.storage.database import reading
 
 _FRESH_S = 2.0
@@ -103,8 +107,22 @@ async def ready(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     summary="Measurements in Prometheus's text format",
 )
-async def metrics(services: CallServices) -> Response:
-    return Response(services.metrics.text(), media_type="text/plain; version=0.0.4")
+async def metrics(request: Request, services: CallServices) -> Response:
+    """Of the service for everybody; of the loop for the operator, who has `metrics_key` or calls from this machine."""
+    text, key = services.metrics.text(), services.settings.metrics_key
+    host = request.client.host if request.client is not None else None
+    if may_know(None if key is None else key.get_secret_value(), host, request.headers):
+        loop: LoopMetrics = request.app.state.loop_metrics
+        text += await to_thread.run_sync(loop.text)
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def loop_metrics(services: Services) -> LoopMetrics:
+    settings = services.settings
+    thresholds = ThresholdStore(
+        services.engine, default_count=settings.feedback_threshold, default_hours=settings.threshold_hours
+    )
+    return LoopMetrics(lambda: read_figures(services.engine, thresholds, services.now()))
 
 
 @router.get(

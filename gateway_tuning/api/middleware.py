@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway_tuning.api.metrics import Metrics
 from gateway_tuning.api.problems import ProblemError, log_defect, problem
+from gateway_tuning.observability.logs import bound
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = (
@@ -65,7 +66,8 @@ class RequestEnvelope:
             await send(message)
 
         try:
-            await self._run(scope, receive, send_enveloped)
+            with bound(request=id_):
+                await self._run(scope, receive, send_enveloped)
         except ClientDisconnect:
             status = status or 499  # nobody reads an answer
         except Exception as error:
@@ -79,17 +81,14 @@ class RequestEnvelope:
             route = route_template(scope)
             self._metrics.answered(scope["method"], route, status, seconds)
             if _access_log.isEnabledFor(logging.INFO) and not _is_routine(scope, status):
-                _access_log.info(
-                    json.dumps(
-                        {
-                            "method": scope["method"][:16],
-                            "route": route,
-                            "status": status,
-                            "ms": round(seconds * 1000, 2),
-                            "request_id": id_,
-                        }
-                    )
-                )
+                fields = {
+                    "method": scope["method"][:16],
+                    "route": route,
+                    "status": status,
+                    "ms": round(seconds * 1000, 2),
+                    "request_id": id_,
+                }
+                _access_log.info(json.dumps(fields), extra={"fields": fields})
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._max_body_bytes

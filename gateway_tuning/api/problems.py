@@ -23,6 +23,7 @@ from gateway_tuning.errors import (
     NotFoundError,
     OrchestratorError,
     StoreBusyError,
+    UnacceptableError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -138,6 +139,7 @@ _STATUSES: dict[type[Exception], int] = {
     InputFileError: 422,
     OrchestratorError: 503,
     StoreBusyError: 503,
+    UnacceptableError: 409,
 }
 
 

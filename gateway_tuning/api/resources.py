@@ -1,4 +1,4 @@
-"""What was made of feedback, set aside or paid: datasets, quarantine, costs."""
+"""What was made of feedback, and what was paid: datasets, costs."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -16,9 +16,8 @@ from gateway_tuning.api.services import CallServices, Services
 from gateway_tuning.datasets.manifest import Counts
 from gateway_tuning.datasets.published import read_manifest
 from gateway_tuning.errors import GatewayTuningError
-from gateway_tuning.feedback.shaping import short_reason
 from gateway_tuning.storage.paging import newest_first, owned_row
-from gateway_tuning.storage.tables import datasets, quarantine
+from gateway_tuning.storage.tables import datasets
 from gateway_tuning.training.cost.entries import CostStore
 from gateway_tuning.training.cost.entry import CostEntry
 
@@ -107,32 +106,6 @@ class CostView(BaseModel):
     created_at: datetime
 
 
-class QuarantineView(BaseModel):
-    """Where it came from and why; never what it said."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "9c56cc51b374c3ba",
-                    "stage": "validation",
-                    "position": "element 3",
-                    "feedback_id": "fb-7f3a",
-                    "reasons": ["Original prompt cannot be empty"],
-                    "created_at": "2026-11-01T09:52:56Z",
-                }
-            ]
-        }
-    )
-
-    id: str = Field(description="Fingerprint of what was set aside")
-    stage: str = Field(description="reading, validation, trust or anonymization")
-    position: str
-    feedback_id: str | None
-    reasons: list[str] = Field(description="Without what they quote")
-    created_at: datetime
-
-
 @router.get("/datasets", dependencies=_VIEW, summary="List datasets, newest first")
 def list_datasets(
     request: Request, caller: Caller, services: CallServices, paging: Paging
@@ -161,39 +134,6 @@ def list_costs(request: Request, caller: Caller, services: CallServices, paging:
 @router.get("/costs/{cost_id}", dependencies=_VIEW, responses=responses(404), summary="Show a cost")
 def show_cost(caller: Caller, services: CallServices, cost_id: str) -> CostView:
     return _cost(CostStore(services.engine).get(cost_id, tenant=caller.tenant))
-
-
-@router.get("/quarantine", dependencies=_VIEW, summary="List what was set aside, newest first")
-def list_quarantine(
-    request: Request, caller: Caller, services: CallServices, paging: Paging
-) -> Page[QuarantineView]:
-    rows = newest_first(
-        services.engine,
-        quarantine,
-        tenant=caller.tenant,
-        limit=paging.limit + 1,
-        before=paging.before,
-        key="fingerprint",
-    )
-    return paging.page(request, rows, show=_set_aside, place=lambda row: (row.created_at, row.fingerprint))
-
-
-@router.get(
-    "/quarantine/{fingerprint}",
-    dependencies=_VIEW,
-    responses=responses(404),
-    summary="Show a record set aside",
-)
-def show_set_aside(caller: Caller, services: CallServices, fingerprint: str) -> QuarantineView:
-    row = owned_row(
-        services.engine,
-        quarantine,
-        fingerprint,
-        tenant=caller.tenant,
-        what="record set aside",
-        key="fingerprint",
-    )
-    return _set_aside(row)
 
 
 def _dataset(services: Services, row: "sa.Row[Any]") -> DatasetSummary:
@@ -226,17 +166,6 @@ def _cost(entry: CostEntry) -> CostView:
         usage=entry.usage,
         note=entry.note,
         created_at=entry.created_at,
-    )
-
-
-def _set_aside(row: "sa.Row[Any]") -> QuarantineView:
-    return QuarantineView(
-        id=row.fingerprint,
-        stage=row.stage,
-        position=row.position,
-        feedback_id=row.feedback_id,
-        reasons=[short_reason(reason) for reason in row.reasons],
-        created_at=row.created_at,
     )
 
 

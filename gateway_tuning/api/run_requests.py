@@ -10,12 +10,11 @@ from gateway_tuning.datasets.recipe import RECIPE_VERSION, DatasetRecipe
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.errors import ConfigurationError
 from gateway_tuning.evaluation.settings import EvaluationSettings
+from gateway_tuning.registry.model_version import MODEL_NAME
 from gateway_tuning.rollout.gate import GatePolicy
 from gateway_tuning.rollout.policy import METRICS, CanaryPolicy, MetricName, metric_name
 from gateway_tuning.runs.prefect_api import refuse_templates
 from gateway_tuning.training import catalog
-
-MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 ModelName = Annotated[
     str, Field(min_length=1, max_length=60, pattern=MODEL_NAME, description="Name behind the gateway")

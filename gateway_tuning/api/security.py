@@ -103,21 +103,30 @@ def _guarded(
 
 async def authorize(request: Request, permission: Permission, rate: RateClass = RateClass.OTHER) -> Principal:
     """The caller, who may. Raises ProblemError: 401, 403, 429, or 503 when nobody can tell."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise _unauthorized("Send `Authorization: Bearer` with an API key or a token")
+    principal = await identify(request, token)
+    await admit(request, principal, permission, rate)
+    return principal
+
+
+async def admit(
+    request: Request, principal: Principal, permission: Permission, rate: RateClass = RateClass.OTHER
+) -> None:
+    """Let the caller in. Raises ProblemError: 403, 429."""
     services = services_of(request)
-    principal = await _authenticate(request, services)
     wait = services.rates.hit(principal.id, rate)
     if wait is not None:
         raise _too_many(wait)
     if not principal.may(permission):
         await _deny(request, services, principal, permission)
     request.state.principal = principal
-    return principal
 
 
-async def _authenticate(request: Request, services: Services) -> Principal:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise _unauthorized("Send `Authorization: Bearer` with an API key or a token")
+async def identify(request: Request, token: str) -> Principal:
+    """Whose API key or token this is. Raises ProblemError: 401, 429, 503. Refusals count against the address."""
+    services = services_of(request)
     is_key = token.startswith("gt_")
     known = services.keys.recent(token, services.now()) if is_key else _recent_token(services, token)
     if isinstance(known, Principal):

@@ -1,16 +1,19 @@
 """Runs the API as a process of its own, or as several."""
 
 import gc
-import logging
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from gateway_tuning.errors import missing_extra
+from gateway_tuning.observability import logs, traces
 from gateway_tuning.processes import when_parent_ends
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.database import open_database
@@ -40,6 +43,9 @@ def serve(
     # uvicorn raises the signal again once it has stopped: that then ends this process in order, with code 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
+    if workers > 1 and settings.dashboard_session_key is None:  # one that all of them know
+        key = SecretStr(secrets.token_hex(32))
+        settings = settings.model_copy(update={"dashboard_session_key": key})
     app = build_app(settings)
     config = uvicorn.Config(
         app if workers == 1 else partial(build_worker, settings),
@@ -52,6 +58,7 @@ def serve(
         proxy_headers=False,  # nobody may choose the address that failed logins are counted under
         access_log=False,  # a path may name a person; the app's own line has the route's template
         server_header=False,
+        log_config=None,  # as everything else in this process
         log_level="warning",
         timeout_graceful_shutdown=_OPEN_REQUESTS_S,
     )
@@ -77,10 +84,11 @@ def build_app(settings: Settings) -> "FastAPI":
     except ImportError as error:
         raise missing_extra(error.name or "fastapi", "api") from error
 
-    _log_to_standard_error()
+    logs.configure(settings.log_level, settings.log_format)
     orchestrator = PrefectApi.from_settings(settings)
     engine = open_database(settings.resolved_database_url, busy_seconds=_BUSY_S)
-    services = build_services(settings, engine, orchestrator=orchestrator)
+    traces.name_collector(settings.otlp_endpoint)
+    services = build_services(settings, engine, orchestrator=orchestrator, tracing=traces.open_tracing())
 
     def close() -> None:
         services.close()
@@ -112,12 +120,3 @@ def _tune_the_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _log_to_standard_error() -> None:
-    """One line an event; the line of a request is JSON."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    log = logging.getLogger("gateway_tuning")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)

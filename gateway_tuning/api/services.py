@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from gateway_tuning.access.audit import AuditLog
 from gateway_tuning.access.keys import KeyStore
 from gateway_tuning.access.tokens import TokenVerifier
+from gateway_tuning.api.dashboard.session import Sessions
 from gateway_tuning.api.metrics import Metrics
 from gateway_tuning.api.rates import RateLimits
 from gateway_tuning.errors import ConfigurationError
@@ -20,6 +21,7 @@ from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.feedback.submission import TokenPolicy
 from gateway_tuning.feedback.threshold import ThresholdStore
 from gateway_tuning.feedback.threshold_watch import ThresholdWatch
+from gateway_tuning.observability.traces import Tracing
 from gateway_tuning.runs.orchestrator import Orchestrator
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.object_store import ObjectStore
@@ -42,7 +44,9 @@ class Services:
     token_policy: TokenPolicy
     rates: RateLimits
     metrics: Metrics
+    sessions: Sessions
     orchestrator: Orchestrator | None = None  # absent: runs can be read, not started
+    tracing: Tracing | None = None  # absent: no collector is named
     now: Callable[[], datetime] = field(default=_now)
     # However many callers come with keys not seen before, the store is asked for so many at a time.
     lookups: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
@@ -54,6 +58,8 @@ class Services:
         self.threshold_watch.close()
         self.keys.close()
         self.engine.dispose()
+        if self.tracing is not None:
+            self.tracing.close()
 
 
 def build_services(
@@ -61,9 +67,10 @@ def build_services(
     engine: sa.Engine,
     *,
     orchestrator: Orchestrator | None = None,
+    tracing: Tracing | None = None,
     now: Callable[[], datetime] = _now,
 ) -> Services:
-    """Raises ConfigurationError when the settings for tokens are incomplete or weak."""
+    """Raises ConfigurationError when the settings for tokens or sessions are incomplete or weak."""
     thresholds = ThresholdStore(
         engine, default_count=settings.feedback_threshold, default_hours=settings.threshold_hours
     )
@@ -80,7 +87,9 @@ def build_services(
         token_policy=_token_policy(settings),
         rates=RateLimits(settings),
         metrics=Metrics(),
+        sessions=Sessions.from_settings(settings),
         orchestrator=orchestrator,
+        tracing=tracing,
         now=now,
     )
 

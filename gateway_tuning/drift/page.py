@@ -28,20 +28,20 @@ def render_html(report: DriftReport) -> str:
             css=report_css(),
             verdict=STATES[report.state],
             tone=_TONES.get(report.state, ""),
-            charts=_charts(report),
+            charts=charts(report),
         )
     )
 
 
-def _charts(report: DriftReport) -> list[tuple[str, Markup]]:
-    """Of the columns that have drifted, then of the topics and of those nearest to it."""
+def charts(report: DriftReport) -> list[tuple[str, Markup]]:
+    """Title and bars: of the columns that have drifted, then of the topics and of those nearest to it."""
     ordered = sorted(
         report.metrics, key=lambda metric: (not metric.drifted, metric.psi_expected - metric.psi)
     )
     drifted = sum(metric.drifted for metric in ordered)
     shown = [metric for metric in ordered[: drifted + _PLAIN] if metric.name != "topics"]
-    charts = [(metric.name.replace("_", " "), pairs(metric.name, _told(metric.bins))) for metric in shown]
-    return charts + ([("topics", pairs("topics", report.topics))] if report.topics else [])
+    found = [(metric.name.replace("_", " "), pairs(metric.name, _told(metric.bins))) for metric in shown]
+    return found + ([("topics", pairs("topics", report.topics))] if report.topics else [])
 
 
 def _told(bins: Sequence[Bin]) -> list[Bin]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.storage.database import first_insert_wins, reading
+from gateway_tuning.storage.paging import newest_first
 from gateway_tuning.storage.tables import drift_reports
 from gateway_tuning.storage.tenants import lock_tenant
 
@@ -107,6 +108,21 @@ class DriftStore:
         if model is not None:
             where.append(drift_reports.c.model == model)
         return self._read(*where)
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        model: str | None = None,
+        limit: int,
+        before: tuple[datetime, str] | None = None,
+    ) -> list[StoredDriftReport]:
+        """Newest first; `before` is time and id of the last one of the page before."""
+        where = () if model is None else (drift_reports.c.model == model,)
+        rows = newest_first(
+            self._engine, drift_reports, tenant=tenant, limit=limit, before=before, where=where
+        )
+        return [StoredDriftReport(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
 
     def _read(self, *where: sa.ColumnElement[bool]) -> list[StoredDriftReport]:
         query = sa.select(drift_reports).where(*where)

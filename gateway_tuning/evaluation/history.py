@@ -45,10 +45,11 @@ def past_evaluations(engine: sa.Engine, model: str | None = None) -> list[Past]:
     if model is not None:
         chosen = chosen.where(evaluations.c.model == model)
     with reading(engine) as connection:
-        return [_past(row) for row in connection.execute(chosen)]
+        return [past_of(row) for row in connection.execute(chosen)]
 
 
-def _past(row: "sa.Row[Any]") -> Past:
+def past_of(row: "sa.Row[Any]") -> Past:
+    """Of a row of the table. Raises IntegrityError as `past_evaluations` does."""
     try:
         result = read_result(row.result)
     except IntegrityError as error:

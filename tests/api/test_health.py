@@ -1,5 +1,7 @@
+import httpx
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from gateway_tuning.api.services import build_services
 from gateway_tuning.errors import OrchestratorError
@@ -71,3 +73,23 @@ def test_a_service_that_lost_its_store_lives_and_is_not_ready(
     assert "nowhere" not in ready.text
     assert asked.status_code == 503
     assert asked.headers["retry-after"]
+
+
+def test_the_loops_figures_are_shown_to_the_operator_alone(engine, api_settings, start_server, open_client):
+    shut = api_settings.model_copy(update={"metrics_key": SecretStr("operators")})
+    closed, local = (build_services(one, engine) for one in (shut, api_settings))
+    closed_url, local_url = start_server(closed).url, start_server(local).url
+
+    without = open_client().get(f"{closed_url}/metrics").text
+    with_it = open_client("operators").get(f"{closed_url}/metrics").text
+    from_here = open_client().get(f"{local_url}/metrics").text
+    through_a_proxy = httpx.get(f"{local_url}/metrics", headers={"x-forwarded-for": "10.0.0.1"}).text
+    closed.close()
+    local.close()
+
+    shown = [
+        "gateway_tuning_loop_figures_readable 1.0" in one
+        for one in (without, with_it, from_here, through_a_proxy)
+    ]
+    assert shown == [False, True, True, False]
+    assert all("gateway_tuning_api_request" in one for one in (without, through_a_proxy))

@@ -55,7 +55,7 @@ def render_html(card: Card) -> str:
             use=_use(card),
             facts=_facts(card),
             sections=_sections(card),
-            leakage=_leakage(card.manifest.leakage, card.manifest.counts.shared_groups),
+            leakage=leakage_told(card.manifest.leakage, card.manifest.counts.shared_groups),
             lineage=_lineage(card.lineage),
             recipe=_recipe(card),
             sample_characters=SAMPLE_CHARACTERS,
@@ -72,7 +72,7 @@ def render_markdown(card: Card) -> str:
         for one in figures:
             lines += ["", f"### {one.title}", *(("", one.note) if one.note else ())]
             lines += ["", *(_table(one.columns, one.rows) if one.rows else (one.empty,))]
-    lines += ["", "## Leakage", "", *_leakage(card.manifest.leakage, card.manifest.counts.shared_groups)]
+    lines += ["", "## Leakage", "", *leakage_told(card.manifest.leakage, card.manifest.counts.shared_groups)]
     lines += ["", "## Lineage", "", *pairs(_lineage(card.lineage))]
     lines += ["", "## Samples", "", "Of the train split, anonymized and cut."]
     for sample in card.samples:
@@ -175,7 +175,7 @@ def _spoken(counts: dict[str, int]) -> list[tuple[str, int]]:
     )
 
 
-def _leakage(leakage: Leakage | None, shared_groups: int) -> list[str]:
+def leakage_told(leakage: Leakage | None, shared_groups: int) -> list[str]:
     """Sentences."""
     groups = f"{shared_groups} groups stand in more than one split."
     if leakage is None:

@@ -58,7 +58,7 @@ def _plot(rows: Sequence[Row], ends: _Ends) -> Markup:
     for row in rows:
         parts.append(
             f'<div class="names"><span>{escape(row.label)}</span> <span>{escape(row.said)}</span></div>'
-            f'<svg height="{_BAR}"><line class="zero" x1="50%" x2="50%" y1="0" y2="{_BAR}"/>'
+            f'<svg aria-hidden="true" height="{_BAR}"><line class="zero" x1="50%" x2="50%" y1="0" y2="{_BAR}"/>'
         )
         if row.low is not None and row.high is not None:
             parts.append(
@@ -67,7 +67,7 @@ def _plot(rows: Sequence[Row], ends: _Ends) -> Markup:
         if row.mean is not None:
             parts.append(f'<circle class="point {row.tone}" cx="{x(row.mean)}" cy="{_BAR // 2}" r="5"/>')
         parts.append("</svg>")
-    parts.append(f'<svg height="{_TICKS}">')
+    parts.append(f'<svg aria-hidden="true" height="{_TICKS}">')
     for (place, label), anchor in zip(ends(reach), ("start", "middle", "end"), strict=True):
         parts.append(f'<text class="tick" x="{x(place)}" y="16" text-anchor="{anchor}">{label}</text>')
     return Markup("".join([*parts, "</svg></div>"]))  # noqa: S704 - numbers of ours and escaped labels

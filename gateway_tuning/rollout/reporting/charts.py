@@ -153,13 +153,20 @@ def _level(y: int, kind: str) -> str:
 
 
 def _apart(one: int, other: int, high: int = _HIGH) -> bool:
-    return abs(one - other) * high / _UNIT >= _WORD
+    """Whether both lines can be named: neither are they too near, nor would their words be."""
+    places = abs(one - other) * high / _UNIT, abs(_baseline(one, high) - _baseline(other, high))
+    return min(places) >= _WORD
+
+
+def _baseline(y: int, high: int, *, below: bool = False) -> float:
+    """Of the word that names a line at `y`, in pixels."""
+    place = y * high / _UNIT
+    return place + 13 if below or place < _WORD else place - 4
 
 
 def _word(y: int, text: str, *, anchor: str = "end", high: int = _HIGH, below: bool = False) -> str:
     """Above a line, or below it where the picture ends."""
-    place = y * high / _UNIT
-    place = place + 13 if below or place < _WORD else place - 4
+    place = _baseline(y, high, below=below)
     return f'<text x="{"100%" if anchor == "end" else "0"}" y="{place:.0f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 

@@ -48,6 +48,23 @@ def render_markdown(canary: Canary, look: Look, steps: Sequence[Step], *, now: d
     return "\n".join([*lines, ""])
 
 
+def begun_markdown(canary: Canary) -> str:
+    """Of a canary that has begun: who is compared, on how many users, and where it is going."""
+    shares = ", then ".join(percent(share) for share in canary.policy.stages)
+    waits = "" if canary.share else ", once somebody approves the first of them"
+    return "\n".join(
+        [
+            f"# Canary `{canary.id}` has begun",
+            "",
+            f"`{canary.candidate}` against `{canary.control}`, on {shares} of the users of {canary.model}{waits}.",
+            "",
+            f"- Share now: {percent(canary.share)}",
+            f"- Watched: {', '.join(label(name) for name in canary.policy.metrics_to_monitor)}",
+            "- Looks are taken by advance-canaries: `gateway-tuning canary page " + canary.id + "`",
+        ]
+    )
+
+
 def _commands(canary: Canary, look: Look) -> list[str]:
     page = ("show every metric over time as a page", f"gateway-tuning canary page {canary.id}")
     return [f"{what}: `{command}`" for what, command in (*to_do(canary, look), page)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -45,43 +46,58 @@ class _Event:
 
 def render_html(story: Story) -> str:
     """The whole page, with the policy that `content_policy` states."""
-    canary, last = story.canary, story.looks[-1] if story.looks else None
+    canary, last = story.canary, _last(story)
     verdict = {} if last is None else last.verdict
     sentence, tone = words.headline(canary)
-    shown = _frame(story)
     return (
         _environment()
         .get_template("canary.html.j2")
         .render(
-            canary=canary,
+            **_values(story),
             css=_css(),
             policy=content_policy(),
             sentence=sentence,
             tone=tone,
-            facts=_facts(story, last),
+            facts=facts(story),
             reasons=() if canary.state == "running" else words.why(canary, last),
             missing=words.missing(canary, last),
             following=words.named(canary.next_share) if canary.state == "running" else None,
             to_do=words.to_do(canary, last),
             simulated=verdict.get("simulated_requests", 0),
-            failure=verdict.get("failure"),
-            share=share_svg(story.steps, approved=canary.approved_share, frame=shown),
-            steps=story.steps,
-            parts=_parts(story, shown),
-            drawn=len(story.looks),
-            looks=story.looks_in_all,
-            last=last,
-            rows=[] if last is None else words.metrics_of(last),
-            score=verdict.get("score"),
-            events=_events(story),
-            spent=story.spent,
-            total=None if not story.spent else total(story.spent),
-            unpriced=_unpriced(story.spent or ()),
-            settings=_settings(canary.policy),
-            told_at=story.told_at,
-            words=words,
         )
     )
+
+
+def render_parts(story: Story) -> Markup:
+    """From the share over time to the policy, to stand in a page that has this one's style and a headline."""
+    parts = _environment().get_template("canary_parts.html.j2").render(**_values(story))
+    return Markup(parts)  # noqa: S704 - of a template that escapes
+
+
+def _values(story: Story) -> dict[str, Any]:
+    """What the parts show."""
+    canary, last = story.canary, _last(story)
+    verdict = {} if last is None else last.verdict
+    shown = _frame(story)
+    return {
+        "canary": canary,
+        "failure": verdict.get("failure"),
+        "share": share_svg(story.steps, approved=canary.approved_share, frame=shown),
+        "steps": story.steps,
+        "parts": _parts(story, shown),
+        "drawn": len(story.looks),
+        "looks": story.looks_in_all,
+        "last": last,
+        "rows": [] if last is None else words.metrics_of(last),
+        "score": verdict.get("score"),
+        "events": _events(story),
+        "spent": story.spent,
+        "total": None if not story.spent else total(story.spent),
+        "unpriced": _unpriced(story.spent or ()),
+        "settings": _settings(canary.policy),
+        "told_at": story.told_at,
+        "words": words,
+    }
 
 
 @cache
@@ -108,28 +124,33 @@ def _environment() -> Environment:
     )
 
 
+def _last(story: Story) -> Look | None:
+    return story.looks[-1] if story.looks else None
+
+
 def _frame(story: Story) -> Frame:
     canary = story.canary
     last = story.looks[-1].at if story.looks else canary.started_at
     return Frame(canary.started_at, max(canary.finished_at or story.told_at, last))
 
 
-def _facts(story: Story, last: Look | None) -> list[tuple[str, str]]:
-    canary = story.canary
-    facts = [
+def facts(story: Story) -> list[tuple[str, str]]:
+    """What stands below the headline: name and value."""
+    canary, last = story.canary, _last(story)
+    told = [
         ("approved", words.approved(canary)),
         ("began", f"{words.at(canary.started_at)} by {canary.started_by or 'nobody known'}"),
     ]
     if canary.state == "running":
         began, stages = canary.stage_started_at, canary.policy.stages
         for_so_long = words.lasted(began, story.told_at)
-        facts.append(("stage", f"{canary.stage + 1} of {len(stages)}, for {for_so_long}"))
+        told.append(("stage", f"{canary.stage + 1} of {len(stages)}, for {for_so_long}"))
     elif canary.finished_at is not None:
         by = f"by {canary.ended_by}" if canary.ended_by else "by a look"
-        facts.append(("ended", f"{words.at(canary.finished_at)} {by}"))
-        facts.append(("verified", words.verified(canary)))
+        told.append(("ended", f"{words.at(canary.finished_at)} {by}"))
+        told.append(("verified", words.verified(canary)))
     seen = "none yet" if last is None else f"{story.looks_in_all:,}, the last at {words.at(last.at)}"
-    return [*facts, ("looks", seen)]
+    return [*told, ("looks", seen)]
 
 
 def _parts(story: Story, frame: Frame) -> list[_Part]:
