@@ -112,6 +112,7 @@ def server_for(app: "ASGIApp", host: str, port: int) -> "uvicorn.Server":
         http="httptools",
         ws="none",
         access_log=False,
+        log_config=None,  # as everything else in this process
         log_level="warning",
         server_header=False,
         proxy_headers=False,

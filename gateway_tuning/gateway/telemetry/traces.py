@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from gateway_tuning.errors import missing_extra
 from gateway_tuning.gateway.requests import ChatRequest
 from gateway_tuning.gateway.routing import Route
+from gateway_tuning.observability.spans import canary_context
+from gateway_tuning.observability.traces import span_context
 from gateway_tuning.rollout.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Traces:
         self._propagator = TraceContextTextMapPropagator()
 
     def begin(self, chat: ChatRequest, route: Route, answer_id: str) -> "ChatSpan":
-        from opentelemetry.trace import SpanKind
+        from opentelemetry.trace import Link, SpanKind
 
         parent = self._propagator.extract({"traceparent": chat.traceparent or ""})
         server = _server(route.endpoint.base_url)
@@ -59,10 +61,16 @@ class Traces:
             **server,
             **_numbers(chat.body),
         }
+        links = []
         if route.canary_id is not None:
             attributes["gateway_tuning.canary"] = route.canary_id
+            links.append(Link(span_context(canary_context(route.canary_id))))
         span = self._tracer.start_span(
-            f"chat {_plain(chat.model)}", context=parent, kind=SpanKind.CLIENT, attributes=_clean(attributes)
+            f"chat {_plain(chat.model)}",
+            context=parent,
+            kind=SpanKind.CLIENT,
+            attributes=_clean(attributes),
+            links=links,
         )
         return ChatSpan(span, self._propagator)
 

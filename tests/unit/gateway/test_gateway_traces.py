@@ -2,6 +2,7 @@
 
 import gzip
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -12,6 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway_tuning.gateway.telemetry.traces import open_traces
+from gateway_tuning.observability.spans import canary_context
+from gateway_tuning.rollout.canary_store import CanaryStore
+from gateway_tuning.rollout.policy import CanaryPolicy
 
 QUESTION = "the words of a user"
 MESSAGES = [{"role": "user", "content": QUESTION}]
@@ -78,6 +82,22 @@ def test_a_chat_is_a_span_that_says_what_was_asked_of_whom_and_not_what_was_said
     told = span.to_json()
     assert not any(word in told for word in (QUESTION, "anna", "answer of"))
     assert span.resource.attributes["service.name"] == "llm-gateway-tuning"
+
+
+def test_a_chat_of_a_canary_is_linked_to_the_span_of_the_canary(registry, start_gateway, exporter):
+    registry.serve("v2", "served-v2")
+    CanaryStore(registry.engine).start(
+        "canary-0a1b", tenant="default", model="assistant", candidate="v2", control="v1",
+        policy=CanaryPolicy(stages=(0.5,), approve_before=()), now=datetime.now(UTC),
+    )  # fmt: skip
+    gateway = start_gateway(traces=open_traces(exporter))
+    ask(gateway)
+    gateway.stop()
+    (span,) = exporter.get_finished_spans()
+    (link,) = span.links
+
+    expected = canary_context("canary-0a1b")
+    assert (link.context.trace_id, link.context.span_id) == (expected.trace_id, expected.span_id)
 
 
 def test_the_clients_trace_goes_on_through_the_gateway_to_the_model(spans, upstream):
