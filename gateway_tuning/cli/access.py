@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway_tuning.access.permissions import Role
-from gateway_tuning.cli.console import Tenant, actor, now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import (
+    AsJson,
+    Limit,
+    Tenant,
+    actor,
+    now,
+    open_store,
+    put_json,
+    read_settings,
+    show_table,
+    told,
+)
 from gateway_tuning.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -47,7 +58,11 @@ def create_key(
 
 @keys_app.command("list")
 @told
-def list_keys(tenant: Annotated[str | None, typer.Option(help="All when left out")] = None) -> None:
+def list_keys(
+    *,
+    tenant: Annotated[str | None, typer.Option(help="All when left out")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List keys, newest first."""
     from gateway_tuning.access.keys import KeyStore
 
@@ -64,7 +79,9 @@ def list_keys(tenant: Annotated[str | None, typer.Option(help="All when left out
         ]
         for key in KeyStore(open_store(read_settings())).all(tenant)
     ]
-    show_table(["key", "tenant", "name", "role", "created", "expires", "revoked", "last used"], rows)
+    show_table(
+        ["key", "tenant", "name", "role", "created", "expires", "revoked", "last used"], rows, as_json=as_json
+    )
 
 
 @keys_app.command("revoke")
@@ -88,6 +105,8 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="As `keys list` shows 
 @told
 def verify_audit(
     head: Annotated[str | None, typer.Option(help="A head noted earlier, which must still be there")] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Follow the hash chain; end with code 1 where it is broken or shorter than it was."""
     from gateway_tuning.access.audit import AuditLog
@@ -100,14 +119,15 @@ def verify_audit(
         raise IntegrityError(
             f"The audit log is broken {place}: {found.reason}. Compare it with a backup to see what was changed"
         )
+    if as_json:
+        put_json({"entries": found.entries, "head": found.head, "intact": True})
+        return
     typer.echo(f"{found.entries} entries, intact; head {found.head}")
 
 
 @audit_app.command("list")
 @told
-def list_audit(
-    tenant: Tenant = "default", limit: Annotated[int, typer.Option(min=1, help="Newest so many")] = 50
-) -> None:
+def list_audit(*, tenant: Tenant = "default", limit: Limit = 50, as_json: AsJson = False) -> None:
     """List a tenant's entries, newest first."""
     from gateway_tuning.access.audit import AuditLog
 
@@ -122,4 +142,4 @@ def list_audit(
         ]
         for entry in AuditLog(open_store(read_settings())).page(tenant, limit=limit)
     ]
-    show_table(["entry", "at", "actor", "action", "object", "outcome"], rows)
+    show_table(["entry", "at", "actor", "action", "object", "outcome"], rows, as_json=as_json)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from gateway_tuning.cli.console import read_settings, told
+from gateway_tuning.cli.progress import progress
 from gateway_tuning.errors import ConfigurationError, InputFileError
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ def anonymize(
     _check_key(config.policy, pseudonym_key_file)
     lines: Counter[str] = Counter()
     found: Counter[str] = Counter()
-    with _opened(path) as source, _written(output) as target:
+    with (
+        _opened(path) as source,
+        _written(output) as target,
+        progress(f"Anonymizing {Path(path).name}", total=_size(path), prints=output is None) as done,
+    ):
         # Results follow their batches; the batches that are at work wait here, a few a worker.
         waiting: list[list[_Line]] = []
         for results in anonymize_batches(config, _texts_of(source, field, waiting), workers=workers):
@@ -79,6 +84,8 @@ def anonymize(
                 lines[_kind(body)] += 1
                 found.update(getattr(outcome, "entities", {}))
                 _write_line(target, body)
+            if path != "-":
+                done(source.tell())
     named = ", ".join(f"{entity} {count}" for entity, count in sorted(found.items())) or "nothing"
     typer.echo(
         f"{lines.total()} records: {lines['error']} failed, {lines['dropped']} dropped; found {named}",
@@ -207,6 +214,11 @@ def _check_key(policy: "AnonymizationPolicy", key_file: Path | None) -> None:
             "The policy asks for pseudonyms; give the tenant's key with --pseudonym-key-file, made by "
             "`openssl rand -hex 32`"
         )
+
+
+def _size(path: str) -> int | None:
+    """In bytes; None where nobody knows."""
+    return Path(path).stat().st_size if path != "-" and Path(path).is_file() else None
 
 
 @contextmanager

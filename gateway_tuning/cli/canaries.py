@@ -2,23 +2,37 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway_tuning.cli import canary_replay
-from gateway_tuning.cli.console import actor, now, open_store, put_file, read_settings, show_table, told
+from gateway_tuning.cli.canary_story import as_json_of, tell
+from gateway_tuning.cli.completing import ids
+from gateway_tuning.cli.console import (
+    AsJson,
+    Limit,
+    Shown,
+    actor,
+    now,
+    open_store,
+    put_file,
+    read_settings,
+    show_table,
+    told,
+)
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from gateway_tuning.rollout.canary import Canary
-    from gateway_tuning.rollout.reporting.story import Story
 
 app = typer.Typer(no_args_is_help=True, help="Candidates on trial with users: watch, approve, abort, replay.")
 app.command("replay")(canary_replay.replay)
 
-CanaryId = Annotated[str, typer.Argument(help="The canary, as `canary list` shows it")]
+CanaryId = Annotated[
+    str, typer.Argument(autocompletion=ids("canary_id"), help="The canary, as `canary list` shows it")
+]
 Comment = Annotated[str | None, typer.Option(help="Why; it is kept with the decision")]
 
 
@@ -27,7 +41,8 @@ Comment = Annotated[str | None, typer.Option(help="Why; it is kept with the deci
 def list_canaries(
     model: Annotated[str | None, typer.Argument(help="All models when left out")] = None,
     *,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most")] = 50,
+    limit: Limit = 50,
+    as_json: AsJson = False,
 ) -> None:
     """List canaries, newest first."""
     from gateway_tuning.rollout.reporting import words
@@ -42,7 +57,7 @@ def list_canaries(
                 one.candidate,
                 one.control,
                 one.state.replace("_", " "),
-                words.percent(one.share),
+                Shown(one.share, words.percent(one.share)),
                 one.looks,
                 one.started_at,
                 one.finished_at,
@@ -50,6 +65,7 @@ def list_canaries(
             ]
             for one in newest(open_store(read_settings()), model=model, limit=limit)
         ],
+        as_json=as_json,
     )
 
 
@@ -70,7 +86,7 @@ def status(
     ids = [canary_id] if canary_id else [one.id for one in CanaryStore(engine).running()]
     stories = [read_story(engine, one, now=at, drawn=2) for one in ids]
     if as_json:
-        found = [_as_json(story) for story in stories]
+        found = [as_json_of(story) for story in stories]
         typer.echo(orjson.dumps(found[0] if canary_id else found).decode())
         return
     if not stories:
@@ -78,7 +94,7 @@ def status(
     for number, story in enumerate(stories):
         if number:
             typer.echo("")
-        _tell(story)
+        tell(story)
 
 
 @app.command("page")
@@ -215,77 +231,3 @@ def _audited(
 
 def _tell_end(canary: "Canary") -> None:
     typer.echo(f"{canary.id} is {canary.state.replace('_', ' ')}: {'; '.join(canary.reasons)}")
-
-
-def _tell(story: "Story") -> None:
-    from gateway_tuning.rollout.reporting import words
-
-    canary, last = story.canary, story.looks[-1] if story.looks else None
-    typer.echo(f"{canary.id}: {canary.candidate} against {canary.control}, of {canary.model}")
-    typer.echo(words.headline(canary)[0])
-    rows: list[list[Any]] = [
-        ["approved", words.approved(canary)],
-        ["started", f"{words.at(canary.started_at)} by {canary.started_by or 'nobody known'}"],
-    ]
-    if canary.state == "running":
-        rows.append(["stage since", canary.stage_started_at])
-    elif canary.finished_at is not None:
-        rows.append(["ended", f"{words.at(canary.finished_at)} by {canary.ended_by or 'a look'}"])
-        rows.append(["verified", words.verified(canary)])
-    rows.append(["looks", f"{story.looks_in_all}, the last at {words.at(last.at)}" if last else "none yet"])
-    show_table(["", ""], rows)
-    simulated = 0 if last is None else last.verdict.get("simulated_requests", 0)
-    if simulated:
-        typer.echo(f"{simulated} of the requests are of simulated users")
-    metrics = [] if last is None else words.metrics_of(last)
-    if metrics:
-        typer.echo("")
-        show_table(
-            ["metric", "finding", "canary", "control", "harm", "between", "margin", "users"],
-            map(_row, metrics),
-        )
-    _tell_list("Why:", [] if canary.state == "running" else words.why(canary, last))
-    _tell_list("Still needed:", words.missing(canary, last))
-    _tell_list("A person may", [f"{what}: {command}" for what, command in words.to_do(canary, last)])
-    if story.actions:
-        typer.echo("")
-        show_table(
-            ["at", "what", "share", "by", "why"],
-            [[one.at, one.action, one.share, one.by, one.comment] for one in story.actions],
-        )
-
-
-def _row(seen: Any) -> list[str]:
-    from gateway_tuning.rollout.reporting import words
-
-    return [
-        words.label(seen.name).lower(),
-        words.finding(seen.status)[0],
-        words.level(seen.name, seen.canary),
-        words.level(seen.name, seen.control),
-        words.harm(seen.name, seen.harm),
-        words.between(seen.name, seen.low, seen.high),
-        words.limit(seen.name, seen.margin),
-        f"{min(seen.canary_users, seen.control_users)}",
-    ]
-
-
-def _tell_list(title: str, lines: Any) -> None:
-    if lines:
-        typer.echo(f"\n{title}")
-        for line in lines:
-            typer.echo(f"- {line}")
-
-
-def _as_json(story: "Story") -> dict[str, Any]:
-    """Without the salt: with it anybody could tell in which arm a user is."""
-    from dataclasses import asdict
-
-    canary = {name: value for name, value in asdict(story.canary).items() if name not in {"salt", "policy"}}
-    return {
-        "canary": canary | {"policy": story.canary.policy.model_dump(mode="json")},
-        "looks": story.looks_in_all,
-        "last_look": story.looks[-1] if story.looks else None,
-        "steps": story.steps,
-        "actions": story.actions,
-    }

@@ -1,12 +1,13 @@
 """`gateway-tuning canary replay`: what a policy would have decided on recorded outcomes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway_tuning.cli.console import told
+from gateway_tuning.cli.progress import Done, progress
 from gateway_tuning.errors import ConfigurationError, InputFileError
 
 if TYPE_CHECKING:
@@ -35,15 +36,17 @@ def replay(
 
     chosen = CanaryPolicy() if policy is None else read_policy(policy)
     share, last = chosen.stages[0], None
-    for look in _looks(file, chosen, every * _SECONDS):
-        if as_json:
-            typer.echo(orjson.dumps(_as_json(look, share)).decode())
-        else:
-            decision = look.decision.kind.replace("_", " ")
-            typer.echo(f"{words.at(look.at)}  {words.percent(share):>6}  {decision}")
-            for line in _metrics(look):
-                typer.echo(f"    {line}")
-        share, last = look.canary.share, look
+    size = file.stat().st_size if file.is_file() else None
+    with progress(f"Replaying {file.name}", total=size, prints=True) as done:
+        for look in _looks(file, chosen, every * _SECONDS, done):
+            if as_json:
+                typer.echo(orjson.dumps(_as_json(look, share)).decode())
+            else:
+                decision = look.decision.kind.replace("_", " ")
+                typer.echo(f"{words.at(look.at)}  {words.percent(share):>6}  {decision}")
+                for line in _metrics(look):
+                    typer.echo(f"    {line}")
+            share, last = look.canary.share, look
     if last is not None and not as_json:
         state = "still running" if last.canary.state == "running" else last.canary.state.replace("_", " ")
         typer.echo(f"\n{last.canary.looks} looks; {state}")
@@ -79,12 +82,19 @@ def read_policy(path: Path) -> "CanaryPolicy":
         raise ConfigurationError(f"The policy {path}: {faults}") from error
 
 
-def _looks(file: Path, policy: "CanaryPolicy", every_s: float) -> "Iterator[ReplayedLook]":
+def _looks(file: Path, policy: "CanaryPolicy", every_s: float, done: Done) -> "Iterator[ReplayedLook]":
     from gateway_tuning.rollout.replay import replay as replayed
+
+    def counted(lines: Iterable[str]) -> Iterator[str]:
+        read = 0
+        for line in lines:
+            read += len(line)
+            done(read)
+            yield line
 
     try:
         with file.open(encoding="utf-8") as lines:
-            yield from replayed(lines, policy, every_s=every_s)
+            yield from replayed(counted(lines), policy, every_s=every_s)
     except (OSError, UnicodeDecodeError) as error:
         raise InputFileError(f"{file} cannot be read: {error}") from error
     except InputFileError as error:

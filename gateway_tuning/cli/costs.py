@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, actor, now, open_store, read_settings, show_table, told
-from gateway_tuning.errors import ConfigurationError
+from gateway_tuning.cli.console import (
+    AsJson,
+    Limit,
+    Tenant,
+    actor,
+    now,
+    open_store,
+    read_settings,
+    short,
+    show_table,
+    told,
+)
+from gateway_tuning.errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
     from gateway_tuning.datasets.manifest import Manifest
@@ -23,22 +34,28 @@ Month = Annotated[str | None, typer.Option(help="Such as 2026-11; this one when 
 
 @costs_app.command("list")
 @told
-def list_costs(
-    tenant: Tenant = "default", limit: Annotated[int, typer.Option(min=1, help="Newest so many")] = 50
-) -> None:
+def list_costs(*, tenant: Tenant = "default", limit: Limit = 50, as_json: AsJson = False) -> None:
     """List what jobs did cost, newest first, beside what was expected. An amount that is not known is a dash."""
     from gateway_tuning.training.cost.entries import CostStore
 
     rows = [
-        [entry.object_id[:12], entry.provider, entry.amount, entry.expected, entry.currency, entry.note]
+        [
+            short(entry.object_id),
+            entry.provider,
+            entry.amount,
+            entry.expected,
+            entry.currency,
+            entry.created_at,
+            entry.note,
+        ]
         for entry in CostStore(open_store(read_settings())).page(tenant, limit=limit)
     ]
-    show_table(["job", "provider", "cost", "expected", "currency", "note"], rows)
+    show_table(["job", "provider", "cost", "expected", "currency", "at", "note"], rows, as_json=as_json)
 
 
 @costs_app.command("report")
 @told
-def report(month: Month = None, tenant: Tenant = "default") -> None:
+def report(month: Month = None, tenant: Tenant = "default", *, as_json: AsJson = False) -> None:
     """Show a month: each job's estimate against its cost, what is left of the budget, how good estimates were."""
     from gateway_tuning.training.cost.budgets import BudgetStore
     from gateway_tuning.training.cost.history import accuracy
@@ -54,7 +71,10 @@ def report(month: Month = None, tenant: Tenant = "default") -> None:
     show_table(
         ["job", "provider", "base model", "state", "expected", "at most", "cost", "currency", "confidence"],
         [_row(one) for one in reservations],
+        as_json=as_json,
     )
+    if as_json:
+        return
     spending, budget = spending_of(reservations, chosen), BudgetStore(engine).get(tenant)
     for currency, amount in sorted(spending.amounts.items()):
         typer.echo(f"{chosen}: {money(amount, currency)} spent or set aside")
@@ -107,7 +127,9 @@ def estimate(
 
 @costs_app.command("prices")
 @told
-def prices(provider: Annotated[str | None, typer.Option(help="All when left out")] = None) -> None:
+def prices(
+    provider: Annotated[str | None, typer.Option(help="All when left out")] = None, *, as_json: AsJson = False
+) -> None:
     """List the prices that are known, and where they are written. Yours come from the price file."""
     from gateway_tuning.training.cost.price_file import price_book
 
@@ -126,7 +148,11 @@ def prices(provider: Annotated[str | None, typer.Option(help="All when left out"
         for price in book.prices
         if provider in {None, price.provider}
     ]
-    show_table(["provider", "model", "methods", "unit", "amount", "currency", "checked", "source"], rows)
+    show_table(
+        ["provider", "model", "methods", "unit", "amount", "currency", "checked", "source"],
+        rows,
+        as_json=as_json,
+    )
 
 
 @costs_app.command("reprice")
@@ -141,7 +167,6 @@ def reprice(tenant: Tenant = "default") -> None:
 @told
 def release(key: Annotated[str, typer.Argument(help="The job, or how its key begins")]) -> None:
     """Free what is set aside for a job that no provider has, because its run was given up."""
-    from gateway_tuning.errors import NotFoundError
     from gateway_tuning.training.cost.reservations import ReservationStore
     from gateway_tuning.training.jobs import JobStore
 
@@ -149,8 +174,8 @@ def release(key: Annotated[str, typer.Argument(help="The job, or how its key beg
     reservations = ReservationStore(engine)
     found = reservations.named(key)
     if len(found) != 1:
-        raise ConfigurationError(
-            f"{len(found)} jobs with money set aside begin with {key!r}; see costs report"
+        raise NotFoundError(
+            f"{len(found) or 'No'} jobs with money set aside begin with {key}; `gateway-tuning costs report` shows all"
         )
     try:
         job = JobStore(engine).get(found[0].job_key)
@@ -190,9 +215,10 @@ def set_budget(
     show_budgets()
 
 
-@budgets_app.command("show")
+@budgets_app.command("list")
+@budgets_app.command("show", hidden=True)
 @told
-def show_budgets() -> None:
+def show_budgets(*, as_json: AsJson = False) -> None:
     """Show every tenant's limits, and what is spent or set aside this month."""
     from gateway_tuning.training.cost.budgets import BudgetStore
     from gateway_tuning.training.cost.limits import money
@@ -207,12 +233,15 @@ def show_budgets() -> None:
         rows.append(
             [tenant, budget.per_run, budget.per_month, budget.currency, used, len(spending.unknown) or None]
         )
-    show_table(["tenant", "a run", "a month", "currency", f"used in {month}", "jobs of unknown cost"], rows)
+    columns = ["tenant", "a run", "a month", "currency", f"used in {month}", "jobs of unknown cost"]
+    if as_json:
+        columns[4] = "used this month"
+    show_table(columns, rows, as_json=as_json)
 
 
 def _row(one: "Reservation") -> list[object]:
     return [
-        one.job_key[:12],
+        short(one.job_key),
         one.provider,
         one.base_model,
         one.state,

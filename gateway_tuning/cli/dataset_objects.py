@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, put_file, show_table, told
+from gateway_tuning.cli.console import AsJson, Tenant, put_file, show_table, told
 from gateway_tuning.cli.dataset_stores import DatasetId, open_stores
 from gateway_tuning.errors import ConfigurationError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 SHOWN = 100  # rows of a table that may be long; --json gives all
 
 app = typer.Typer()
-
-AsJson = Annotated[bool, typer.Option("--json", help="All of it as JSON")]
 
 
 @app.command("show")

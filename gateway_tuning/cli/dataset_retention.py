@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, actor, now, show_table, told
+from gateway_tuning.cli.console import AsJson, Tenant, actor, now, show_table, told
 from gateway_tuning.cli.dataset_stores import DatasetId, Stores, open_stores
 
 app = typer.Typer()
@@ -19,6 +19,7 @@ def retain_datasets(
     tenant: Tenant = "default",
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete old datasets. What a model was trained on, an evaluation used or work is under way on stays."""
     from gateway_tuning.datasets.retention import RetentionPolicy, preview, retain
@@ -34,7 +35,7 @@ def retain_datasets(
             _remove_copies(stores, one.dataset_id)
     goes = "would go" if dry_run else "deleted"
     rows = [[one.dataset_id, one.created_at, "; ".join(one.why) or goes] for one in verdicts]
-    show_table(["dataset", "created", "stays as"], rows)
+    show_table(["dataset", "created", "stays as"], rows, as_json=as_json)
     going = sum(not one.stays for one in verdicts)
     typer.echo(f"{going} of {len(verdicts)} datasets {goes}", err=True)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway_tuning.cli.completing import ids
 from gateway_tuning.cli.console import open_store, read_settings
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gateway_tuning.datasets.manifest import Manifest
     from gateway_tuning.storage.object_store import ObjectStore
 
-DatasetId = Annotated[str, typer.Argument(help="As `datasets` lists it")]
+DatasetId = Annotated[str, typer.Argument(autocompletion=ids("dataset_id"), help="As `datasets` lists it")]
 
 
 @dataclass(frozen=True, slots=True)

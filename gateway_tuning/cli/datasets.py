@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway_tuning.cli import dataset_objects, dataset_retention
-from gateway_tuning.cli.console import open_store, read_settings, show_table, told
+from gateway_tuning.cli.completing import ids
+from gateway_tuning.cli.console import AsJson, open_store, read_settings, show_table, told
 from gateway_tuning.errors import ConfigurationError, InputFileError, NotFoundError
 
 if TYPE_CHECKING:
@@ -65,10 +66,20 @@ _OF_PROVIDER = {
 
 @app.callback(invoke_without_command=True)
 @told
-def list_datasets(context: typer.Context) -> None:
+def datasets(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List datasets, oldest first."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@app.command("list")
+@told
+def list_datasets(*, as_json: AsJson = False) -> None:
+    """List datasets, oldest first, with the examples in each split."""
+    _list(as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
     from gateway_tuning.datasets.splits import SPLITS
 
     catalog, _objects = _catalog()
@@ -76,25 +87,27 @@ def list_datasets(context: typer.Context) -> None:
     for id_, at in catalog.all():
         counts = catalog.manifest(id_).counts.examples
         rows.append([id_, at, *(sum(counts[split].values()) for split in SPLITS)])
-    show_table(["dataset", "created", *SPLITS], rows)
+    show_table(["dataset", "created", *SPLITS], rows, as_json=as_json)
 
 
 @app.command("formats")
 @told
-def list_formats() -> None:
+def list_formats(*, as_json: AsJson = False) -> None:
     """List the formats of training files, and which examples they take."""
     from gateway_tuning.datasets.formats import FORMATS
     from gateway_tuning.datasets.formats.format import TEACHES
 
     rows = [[found.name, TEACHES[found.kind], found.description] for found in FORMATS.values()]
     rows.append(["custom", "by its template", "A JSON template of yours, see --template"])
-    show_table(["format", "takes", "for"], rows)
+    show_table(["format", "takes", "for"], rows, as_json=as_json)
 
 
 @app.command("export")
 @told
 def export_dataset(
-    dataset_id: Annotated[str, typer.Argument(help="As `datasets` lists it")],
+    dataset_id: Annotated[
+        str, typer.Argument(autocompletion=ids("dataset_id"), help="As `datasets` lists it")
+    ],
     format_name: For,
     split: Annotated[str, typer.Option(help="train, validation or test")] = "train",
     output: Annotated[Path | None, typer.Option(help="Standard output when left out")] = None,
@@ -137,7 +150,7 @@ def validate_file(
         str | None, typer.Option(help="Name of the job or suffix of the model, checked as well")
     ] = None,
     template: Template = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All problems as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a provider would refuse, with the line and the remedy. Ends with 1 when there is anything."""
     from gateway_tuning.datasets.splits import SPLITS
@@ -211,12 +224,7 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _show(problems: "list[Problem]") -> None:
-    from rich.markup import escape
-
-    rows = [
-        [problem.line or "file", escape(problem.problem), escape(problem.remedy)]
-        for problem in problems[:SHOWN]
-    ]
+    rows = [[problem.line or "file", problem.problem, problem.remedy] for problem in problems[:SHOWN]]
     show_table(["line", "problem", "remedy"], rows)
     if len(problems) > SHOWN:
         typer.echo(f"and {len(problems) - SHOWN} more; --json gives all")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway_tuning.cli.console import open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import AsJson, open_store, read_settings, show_table, told
 from gateway_tuning.errors import NotFoundError
 
 
@@ -14,7 +14,7 @@ def deployments(
         str | None, typer.Argument(help="Its history too; all models without one when left out")
     ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which version is deployed, which is on trial, where they answer, and since when."""
     import orjson

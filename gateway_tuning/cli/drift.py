@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, open_store, put_file, read_settings, show_table, told
+from gateway_tuning.cli.completing import ids
+from gateway_tuning.cli.console import (
+    AsJson,
+    Shown,
+    Tenant,
+    open_store,
+    put_file,
+    put_json,
+    read_settings,
+    show_table,
+    told,
+)
 from gateway_tuning.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -16,23 +27,28 @@ app = typer.Typer(no_args_is_help=True, help="Whether what users ask has changed
 
 @app.command("list")
 @told
-def list_reports(tenant: Tenant = "default") -> None:
+def list_reports(*, tenant: Tenant = "default", as_json: AsJson = False) -> None:
     """List checks, oldest first."""
     rows = [
         [report.id, report.model, report.kind, report.state, report.reference_id, report.created_at]
         for report in _store().history(tenant)
     ]
-    show_table(["report", "model", "kind", "state", "against", "when"], rows)
+    show_table(["report", "model", "kind", "state", "against", "when"], rows, as_json=as_json)
 
 
 @app.command("show")
 @told
 def show_report(
-    report_id: Annotated[str, typer.Argument(help="The report")],
+    report_id: Annotated[str, typer.Argument(autocompletion=ids("report_id"), help="The report")],
     html: Annotated[Path | None, typer.Option(help="Write a page with its charts there")] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show what one check found, column by column."""
     report = _store().get(report_id)
+    if as_json:
+        put_json(report)
+        return
     result = report.result
     share = "" if report.alpha is None else f", check {report.check_number} at alpha {report.alpha:.2g}"
     typer.echo(f"{report.state.replace('_', ' ')}: {result['current']} against {result['reference']}{share}")
@@ -74,6 +90,8 @@ def show_history(
     model: Annotated[str, typer.Argument(help="Model behind the gateway")],
     html: Annotated[Path | None, typer.Option(help="Write a page with the plot there")] = None,
     tenant: Tenant = "default",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show a model's checks over time: the largest PSI beyond chance, the classifier's AUC, and the alarms."""
     from gateway_tuning.drift.history import checks, history_html
@@ -89,16 +107,16 @@ def show_history(
             check.kind,
             check.state.replace("_", " "),
             check.number,
-            None if check.psi is None else f"{check.psi:.3f}",
+            Shown(check.psi, None if check.psi is None else f"{check.psi:.3f}"),
             check.column,
-            None if check.auc is None else f"{check.auc:.3f}",
+            Shown(check.auc, None if check.auc is None else f"{check.auc:.3f}"),
         ]
         for check in checks(reports)
     ]
-    show_table(["when", "check", "state", "no.", "PSI beyond chance", "column", "AUC"], rows)
+    show_table(["when", "check", "state", "no.", "PSI beyond chance", "column", "AUC"], rows, as_json=as_json)
     if html is not None:
         put_file(html, history_html(model, reports))
-        typer.echo(str(html))
+        typer.echo(str(html), err=as_json)
 
 
 def _store() -> "DriftStore":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway_tuning.cli.console import read_settings, show_table, told
+from gateway_tuning.cli.console import AsJson, read_settings, show_table, told
 from gateway_tuning.errors import InputFileError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add(
 
 @app.command("list")
 @told
-def list_sets() -> None:
+def list_sets(*, as_json: AsJson = False) -> None:
     """List what is registered."""
     from gateway_tuning.datasets.evaluation_registry import listed, load
 
@@ -55,6 +55,7 @@ def list_sets() -> None:
     show_table(
         ["evaluation set", "texts", "n-grams"],
         [[one.label, len(one.totals), len(one.ngrams)] for one in found],
+        as_json=as_json,
     )
 
 

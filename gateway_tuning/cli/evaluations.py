@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway_tuning.cli.console import open_store, put_file, read_settings, show_table, told
+from gateway_tuning.cli.completing import ids
+from gateway_tuning.cli.console import AsJson, open_store, put_file, put_json, read_settings, show_table, told
 from gateway_tuning.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -15,25 +16,32 @@ REPORT = "report.html"
 
 app = typer.Typer(help="How candidates compared with the stable version.")
 
-EvaluationId = Annotated[str, typer.Argument(help="The evaluation, as `evaluations list` shows it")]
+EvaluationId = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=ids("evaluation_id"), help="The evaluation, as `evaluations list` shows it"
+    ),
+]
 Html = Annotated[Path | None, typer.Option(help="Write a page that needs nothing else to this file")]
 
 
 @app.callback(invoke_without_command=True)
 @told
-def evaluations(context: typer.Context) -> None:
+def evaluations(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List evaluations, oldest first."""
     if context.invoked_subcommand is None:
-        _list(None)
+        _list(None, as_json=as_json)
 
 
 @app.command("list")
 @told
 def list_evaluations(
     model: Annotated[str | None, typer.Argument(help="All models when left out")] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """List evaluations, oldest first."""
-    _list(model)
+    _list(model, as_json=as_json)
 
 
 @app.command("show")
@@ -68,6 +76,8 @@ def show(
 def history(
     model: Annotated[str, typer.Argument(help="Model behind the gateway")],
     html: Html = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the candidates of a model, one after the other, each with the version that was stable then."""
     from gateway_tuning.evaluation.history import past_evaluations
@@ -80,6 +90,9 @@ def history(
         put_file(html, render_history_html(model, past))
         typer.echo(f"The candidates of {model} are in {html}", err=True)
         return
+    if as_json:
+        put_json(past)
+        return
     show_table(
         ["candidate", "finding", "difference", "interval", "less │ more", "decided by", "created"],
         [
@@ -89,7 +102,7 @@ def history(
     )
 
 
-def _list(model: str | None) -> None:
+def _list(model: str | None, *, as_json: bool) -> None:
     from gateway_tuning.evaluation.history import past_evaluations
     from gateway_tuning.evaluation.reporting.past import past_row
 
@@ -108,6 +121,7 @@ def _list(model: str | None) -> None:
     show_table(
         ["evaluation", "model", "candidate", "against", "finding", "difference", "created"],
         map(row, past_evaluations(open_store(read_settings()), model)),
+        as_json=as_json,
     )
 
 

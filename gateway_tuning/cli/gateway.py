@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, actor, now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import (
+    AsJson,
+    Shown,
+    Tenant,
+    actor,
+    now,
+    open_store,
+    read_settings,
+    show_table,
+    told,
+)
 
 app = typer.Typer(no_args_is_help=True, help="The gateway's virtual keys and model names.")
 keys_app = typer.Typer(no_args_is_help=True, help="Virtual keys: who may use the gateway.")
@@ -47,7 +57,11 @@ def create_key(  # noqa: PLR0917 - typer's options have names
 
 @keys_app.command("list")
 @told
-def list_keys(tenant: Annotated[str | None, typer.Option(help="All when left out")] = None) -> None:
+def list_keys(
+    *,
+    tenant: Annotated[str | None, typer.Option(help="All when left out")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List keys, newest first."""
     from gateway_tuning.gateway.door.keys import GatewayKeyStore
 
@@ -56,7 +70,7 @@ def list_keys(tenant: Annotated[str | None, typer.Option(help="All when left out
             key.id,
             key.tenant,
             key.name,
-            "all" if key.models is None else ", ".join(sorted(key.models)),
+            Shown(key.models, "all" if key.models is None else ", ".join(sorted(key.models))),
             key.requests_per_minute,
             key.tokens_per_minute,
             key.created_at,
@@ -76,7 +90,7 @@ def list_keys(tenant: Annotated[str | None, typer.Option(help="All when left out
         "expires",
         "revoked",
     ]
-    show_table(columns, rows)
+    show_table(columns, rows, as_json=as_json)
 
 
 @keys_app.command("revoke")
@@ -104,7 +118,7 @@ def set_name(
 
 @names_app.command("list")
 @told
-def list_names() -> None:
+def list_names(*, as_json: AsJson = False) -> None:
     """List names and the models they stand for."""
     from gateway_tuning.gateway.door.names import ModelNameStore
 
@@ -112,6 +126,7 @@ def list_names() -> None:
     show_table(
         ["name", "model", "set by", "at"],
         [[one.name, one.model, one.created_by, one.created_at] for one in found],
+        as_json=as_json,
     )
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway_tuning.cli import model_endpoints, thresholds
+from gateway_tuning.cli.completing import ids
 from gateway_tuning.cli.console import (
-    Tenant,
+    AsJson,
     actor,
     now,
     open_store,
@@ -28,18 +30,23 @@ if TYPE_CHECKING:
 NOTHING = "nothing"  # what an alias names that is not there
 
 app = typer.Typer(help="Model versions, and when models are tuned again.")
+app.command("threshold")(thresholds.threshold)
 
-VersionId = Annotated[str, typer.Argument(help="The version, as `models list` shows it")]
+app.command("endpoint")(model_endpoints.endpoint)
+
+VersionId = Annotated[
+    str, typer.Argument(autocompletion=ids("version_id"), help="The version, as `models list` shows it")
+]
 Reason = Annotated[str, typer.Option(help="Why; it is kept in the history")]
 In = Annotated[str, typer.Option("--in", help="The registry: store, or mlflow")]
 
 
 @app.callback(invoke_without_command=True)
 @told
-def models(context: typer.Context) -> None:
+def models(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List model versions and the aliases that name them."""
     if context.invoked_subcommand is None:
-        _list(None, "store")
+        _list(None, "store", as_json=as_json)
 
 
 @app.command("list")
@@ -47,9 +54,11 @@ def models(context: typer.Context) -> None:
 def list_versions(
     model: Annotated[str | None, typer.Argument(help="All models when left out")] = None,
     registry: In = "store",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """List model versions, oldest first."""
-    _list(model, registry)
+    _list(model, registry, as_json=as_json)
 
 
 @app.command("show")
@@ -58,7 +67,7 @@ def show_version(
     version_id: VersionId,
     registry: In = "store",
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a version is, which files it has, and how it came to its status."""
     import orjson
@@ -216,34 +225,7 @@ def mirror_model(
     )
 
 
-@app.command("threshold")
-@told
-def model_threshold(
-    name: Annotated[str, typer.Argument(help="Model behind the gateway; a free name becomes the tenant's")],
-    count: Annotated[int | None, typer.Option(min=1, help="New records that start a cycle")] = None,
-    hours: Annotated[float | None, typer.Option(min=0.01, help="They must have come within")] = None,
-    tenant: Tenant = "default",
-) -> None:
-    """Show how much new feedback starts a cycle of the model, or set it. What is not given keeps its value."""
-    from gateway_tuning.feedback.threshold import ThresholdStore
-    from gateway_tuning.storage.tenants import claim_model
-
-    settings = read_settings()
-    engine = open_store(settings)
-    store = ThresholdStore(
-        engine, default_count=settings.feedback_threshold, default_hours=settings.threshold_hours
-    )
-    if count is None and hours is None:
-        found = store.setting(tenant, name)
-    else:
-        claim_model(engine, name, tenant, now=now())
-        known = store.setting(tenant, name)
-        found = store.set(tenant, name, count=count or known.own_count, hours=hours or known.own_hours)
-    whose = "the default" if found.is_default else "its own"
-    typer.echo(f"{name}: {found.count} new records within {found.hours:g} hours ({whose})")
-
-
-def _list(model: str | None, name: str) -> None:
+def _list(model: str | None, name: str, *, as_json: bool) -> None:
     registry = _registry(name)
     versions = registry.versions(model)
     named = {model: registry.aliases(model) for model in {version.model for version in versions}}
@@ -259,7 +241,8 @@ def _list(model: str | None, name: str) -> None:
             version.created_at,
         ]
 
-    show_table(["version", "status", "aliases", "base model", "dataset", "created"], map(row, versions))
+    columns = ["version", "status", "aliases", "base model", "dataset", "created"]
+    show_table(columns, map(row, versions), as_json=as_json)
 
 
 def _show_aliases(registry: "ModelRegistry", model: str, only: str | None) -> None:

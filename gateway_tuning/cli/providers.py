@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway_tuning.cli.console import now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import AsJson, now, open_store, read_settings, show_table, told
 
 if TYPE_CHECKING:
     from gateway_tuning.training.lifecycle.in_use import Use
@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Training providers, and how long they offer base models.")
 
 On = Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="As of this day")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON")]
 
 
 @app.callback(invoke_without_command=True)
 @told
-def list_providers(context: typer.Context) -> None:
+def list_providers(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List training providers, those of installed plug-ins too."""
     from gateway_tuning.training.catalog import names
 
     if context.invoked_subcommand is None:
-        show_table(["provider"], [[name] for name in names()])
+        show_table(["provider"], [[name] for name in names()], as_json=as_json)
 
 
 @app.command("list")

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from gateway_tuning.cli.console import now, open_store, read_settings, told
+from gateway_tuning.cli.console import open_store, read_settings, told
 from gateway_tuning.errors import ConfigurationError
+from gateway_tuning.observability import logs, traces
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(rich_help_panel="Servers and the demo")
 @told
 def demo(
     feedback: Annotated[Path, typer.Argument(help="Feedback file or folder")] = Path(
@@ -33,19 +34,18 @@ def demo(
     become("deployments.demo", arguments)
 
 
-@app.command()
+@app.command(rich_help_panel="Servers and the demo")
 @told
 def serve_flows(
     port: Annotated[
         int, typer.Option(help="Of Prefect's server and UI, where PREFECT_API_URL names none")
     ] = 4200,
-    limit: Annotated[int, typer.Option(help="Runs at a time")] = 4,
 ) -> None:
-    """Serve every flow as a Prefect deployment from one process."""
-    become("deployments.serve", ["--port", str(port), "--limit", str(limit)])
+    """Deploy every flow and run them on this machine: a Prefect server, unless there is one, and a worker."""
+    become("deployments.serve", ["--port", str(port)])
 
 
-@app.command()
+@app.command(rich_help_panel="Servers and the demo")
 @told
 def serve_gateway(
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
@@ -58,6 +58,8 @@ def serve_gateway(
     from gateway_tuning.gateway.serve import Doorway, serve
 
     settings = read_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    traces.name_collector(settings.otlp_endpoint)
     signing, status = settings.rating_token_key, settings.gateway_status_key
     serve(
         settings.resolved_database_url,
@@ -77,7 +79,7 @@ def serve_gateway(
     )
 
 
-@app.command()
+@app.command(rich_help_panel="Servers and the demo")
 @told
 def serve_api(
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
@@ -93,7 +95,7 @@ def serve_api(
     serve(read_settings(), host, port, workers=workers, exit_with_parent=exit_with_parent)
 
 
-@app.command()
+@app.command(rich_help_panel="Servers and the demo")
 @told
 def serve_local(
     host: Annotated[
@@ -111,36 +113,39 @@ def serve_local(
     serve(read_settings(), host, port, parallel=jobs, exit_with_parent=exit_with_parent)
 
 
-@app.command()
+@app.command(rich_help_panel="Servers and the demo")
 @told
 def serve_models(
     model: Annotated[str, typer.Argument(help="Model behind the gateway")] = "assistant",
 ) -> None:
-    """Serve a model's stable and candidate versions from this machine, and tell the gateway where they answer."""
+    """Serve a model's local versions that aliases, canaries and shadows name, as they change, until stopped."""
     import signal
 
-    from gateway_tuning.registry.store import Registry
-    from gateway_tuning.serving import LOCAL_PROVIDER, open_endpoints
+    from gateway_tuning.serving_aliases import LOOK_SECONDS, ServedAliases
     from gateway_tuning.storage.object_store import ObjectStore
 
     settings = read_settings()
+    logs.configure(settings.log_level, settings.log_format)
     if settings.local_server_key is None:
         raise ConfigurationError(
             "Set GATEWAY_TUNING_LOCAL_SERVER_KEY to a secret of your own, here and for the gateway"
         )
-    registry = Registry(open_store(settings))
-    named = [registry.get(version_id) for version_id in sorted(set(registry.aliases(model).values()))]
-    versions = [version for version in named if version.provider == LOCAL_PROVIDER]
-    if not versions:
-        raise ConfigurationError(
-            f"{model} has no local version as stable or candidate; run a tuning cycle first"
-        )
-    objects = ObjectStore.from_settings(settings)
-    with open_endpoints(versions, registry=registry, objects=objects, settings=settings) as endpoints:
-        for version_id, endpoint in endpoints.items():
-            registry.set_endpoint(version_id, endpoint, now=now())
-            typer.echo(f"{version_id} at {endpoint.base_url}")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    stopping = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    with ServedAliases(
+        model,
+        engine=open_store(settings),
+        objects=ObjectStore.from_settings(settings),
+        settings=settings,
+        told=lambda version_id, endpoint: typer.echo(f"{version_id} at {endpoint.base_url}"),
+    ) as served:
+        served.look()
+        if not served.versions:
+            typer.echo(
+                f"{model} has no local version yet; those of a tuning cycle are served as they come", err=True
+            )
+        while signal.sigtimedwait(stopping, LOOK_SECONDS) is None:
+            served.look()
 
 
 def become(module: str, arguments: Sequence[str]) -> None:

@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway_tuning.cli.console import now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.completing import ids
+from gateway_tuning.cli.console import (
+    AsJson,
+    Shown,
+    now,
+    open_store,
+    put_json,
+    read_settings,
+    show_table,
+    told,
+)
 from gateway_tuning.cli.running import become
-from gateway_tuning.errors import ConfigurationError, InputFileError
+from gateway_tuning.errors import ConfigurationError, InputFileError, NotFoundError
 
 if TYPE_CHECKING:
     from gateway_tuning.training.search.plan import SearchPlan
@@ -17,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Hyperparameters under a budget, held against the defaults.")
 
-Id = Annotated[str, typer.Argument(help="The search, or how its id begins")]
+Id = Annotated[str, typer.Argument(autocompletion=ids("search"), help="The search, or how its id begins")]
 
 
 @app.command("start")
@@ -66,6 +76,13 @@ def resume_search(search: Id) -> None:
     become("deployments.search", [found.id])
 
 
+@app.command("list")
+@told
+def list_searches(*, as_json: AsJson = False) -> None:
+    """List searches, oldest first."""
+    _list(_store_of(open_store(read_settings())), as_json=as_json)
+
+
 @app.command("show")
 @told
 def show_searches(
@@ -75,14 +92,15 @@ def show_searches(
     training: Annotated[
         bool, typer.Option("--training", help="Print the training plan to go on with, as JSON")
     ] = False,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """List the searches, or show the trials and the verdict of one."""
     from gateway_tuning.training.search import report
 
     store = _store_of(open_store(read_settings()))
     if search is None:
-        rows = [[one.id, one.dataset_id, one.created_at, one.ended_by or "under way"] for one in store.all()]
-        show_table(["search", "dataset", "begun", "ended by"], rows)
+        _list(store, as_json=as_json)
         return
     found = _named(store, search)
     if training:
@@ -90,8 +108,19 @@ def show_searches(
             raise ConfigurationError(f"{found.id} has not ended; gateway-tuning search resume {found.id}")
         typer.echo(json.dumps(found.result["training"], indent=2))
         return
+    if as_json:
+        put_json({"search": found, "trials": store.trials(found.id)})
+        return
     show_table(list(report.COLUMNS), report.rows(found, store.trials(found.id)))
     typer.echo(report.verdict(found))
+
+
+def _list(store: "SearchStore", *, as_json: bool) -> None:
+    rows = [
+        [one.id, one.dataset_id, one.created_at, Shown(one.ended_by, one.ended_by or "under way")]
+        for one in store.all()
+    ]
+    show_table(["search", "dataset", "begun", "ended by"], rows, as_json=as_json)
 
 
 def _store_of(engine: Any) -> "SearchStore":
@@ -103,8 +132,8 @@ def _store_of(engine: Any) -> "SearchStore":
 def _named(store: "SearchStore", beginning: str) -> "Search":
     found = store.named(beginning)
     if len(found) != 1:
-        raise ConfigurationError(
-            f"{len(found)} searches begin with {beginning!r}; `gateway-tuning search show` lists all"
+        raise NotFoundError(
+            f"{len(found) or 'No'} searches begin with {beginning}; `gateway-tuning search list` shows all"
         )
     return found[0]
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway_tuning.cli.console import actor, now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.completing import ids
+from gateway_tuning.cli.console import AsJson, actor, now, open_store, read_settings, show_table, told
 from gateway_tuning.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Ask a candidate what users ask, without showing its answers.")
 
-ShadowId = Annotated[str, typer.Argument(help="The shadow, as `shadow status` shows it")]
+ShadowId = Annotated[
+    str, typer.Argument(autocompletion=ids("shadow_id"), help="The shadow, as `shadow list` shows it")
+]
 _DEFAULT_REQUESTS = 500
 
 
@@ -61,9 +64,14 @@ def start(
     typer.echo(cost(shadow))
 
 
-@app.command("status")
+@app.command("list")
+@app.command("status", hidden=True)
 @told
-def status(model: Annotated[str | None, typer.Argument(help="All models when left out")] = None) -> None:
+def list_shadows(
+    model: Annotated[str | None, typer.Argument(help="All models when left out")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
     """List shadows, newest first."""
     from gateway_tuning.rollout.shadows.store import ShadowStore
     from gateway_tuning.rollout.shadows.telling import cost
@@ -87,6 +95,7 @@ def status(model: Annotated[str | None, typer.Argument(help="All models when lef
             ]
             for one in store.all(model)
         ],
+        as_json=as_json,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, actor, now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import AsJson, Tenant, actor, now, open_store, read_settings, show_table, told
 from gateway_tuning.errors import InputFileError, IntegrityError
 
 if TYPE_CHECKING:
@@ -63,7 +63,11 @@ def resume(
 
 @app.command("list")
 @told
-def list_erasures(tenant: Annotated[str | None, typer.Option(help="All when left out")] = None) -> None:
+def list_erasures(
+    *,
+    tenant: Annotated[str | None, typer.Option(help="All when left out")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List erasures, newest first. None of them names a person."""
     from gateway_tuning.erasure.store import ErasureStore
 
@@ -71,7 +75,7 @@ def list_erasures(tenant: Annotated[str | None, typer.Option(help="All when left
         [found.id, found.tenant, found.state, found.erased_at, found.completed_at, found.requested_by]
         for found in ErasureStore(open_store(read_settings())).all(tenant)
     ]
-    show_table(["erasure", "tenant", "state", "erased", "completed", "requested by"], rows)
+    show_table(["erasure", "tenant", "state", "erased", "completed", "requested by"], rows, as_json=as_json)
 
 
 @app.command("certificate")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway_tuning.cli.console import Tenant, actor, now, open_store, read_settings, show_table, told
+from gateway_tuning.cli.console import AsJson, Tenant, actor, now, open_store, read_settings, show_table, told
 from gateway_tuning.errors import ConflictError, GatewayTuningError, IntegrityError, NotFoundError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def reveal(
     """Show what a pseudonym stands for. The audit log keeps that it was asked, and a keyed hash of it alone."""
     vault = _vault(tenant)
     if not vault.exists:
-        raise NotFoundError(f"Tenant {tenant} has no vault; `gateway-tuning vault status` shows all")
+        raise NotFoundError(f"Tenant {tenant} has no vault; `gateway-tuning vault list` shows all")
     try:
         entries = vault.reveal(pseudonym)
     except GatewayTuningError as error:
@@ -62,7 +62,7 @@ def destroy(
     vault = _vault(tenant)
     folder = layout.vault_folder(tenant_hash(tenant))
     if not vault.objects.list_keys(folder):
-        raise NotFoundError(f"Tenant {tenant} has no vault; `gateway-tuning vault status` shows all")
+        raise NotFoundError(f"Tenant {tenant} has no vault; `gateway-tuning vault list` shows all")
     if not yes:
         typer.confirm(
             f"Destroy the vault of {tenant}? Its pseudonyms will lead nowhere, for good", abort=True
@@ -76,9 +76,14 @@ def destroy(
     typer.echo(f"The vault of {tenant} is destroyed; copies of its key in backups are beyond reach")
 
 
-@app.command("status")
+@app.command("list")
+@app.command("status", hidden=True)
 @told
-def status(tenant: Annotated[str | None, typer.Option(help="All when left out")] = None) -> None:
+def list_vaults(
+    *,
+    tenant: Annotated[str | None, typer.Option(help="All when left out")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List vaults: how many batches and entries each has, and whether it opens."""
     from gateway_tuning.anonymization.vaults import tenant_hash
     from gateway_tuning.storage import layout
@@ -97,7 +102,7 @@ def status(tenant: Annotated[str | None, typer.Option(help="All when left out")]
         for hashed in sorted({key.split("/")[1] for key in keys})
         if tenant is None or hashed == tenant_hash(tenant)
     ]
-    show_table(["tenant", "folder", "batches", "entries", "state"], rows)
+    show_table(["tenant", "folder", "batches", "entries", "state"], rows, as_json=as_json)
 
 
 def _state(any_vault: "TenantVault", tenant: str | None) -> tuple[int | None, str]:

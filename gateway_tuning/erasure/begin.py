@@ -29,6 +29,7 @@ from gateway_tuning.storage.tables import (
     models,
     outcomes,
     quarantine,
+    quarantine_reviews,
     rating_tokens,
     shadow_pairs,
     shadows,
@@ -144,6 +145,12 @@ def _remove_rows(connection: sa.Connection, person: _Person) -> tuple[dict[str, 
             feedback.delete().where(feedback.c.tenant == tenant, feedback.c.subject_id == person.subject_id)
         ).rowcount,
         "quarantine": delete(quarantine, quarantine.c.sequence, [row.sequence for row in aside]),
+        "quarantine_reviews": delete(
+            quarantine_reviews,
+            quarantine_reviews.c.fingerprint,
+            [row.fingerprint for row in aside],
+            quarantine_reviews.c.tenant == tenant,
+        ),
         "enrichments": delete(enrichments, enrichments.c.feedback_id, ids, enrichments.c.tenant == tenant),
         "rating_tokens": delete(
             rating_tokens, rating_tokens.c.feedback_id, ids, rating_tokens.c.tenant == tenant

@@ -15,6 +15,7 @@ from gateway_tuning.storage.tables import (
     outcomes,
     predictions,
     quarantine,
+    quarantine_reviews,
     rating_tokens,
     shadow_pairs,
 )
@@ -22,6 +23,7 @@ from gateway_tuning.storage.tables import (
 _TOUCHED = (
     feedback,
     quarantine,
+    quarantine_reviews,
     enrichments,
     rating_tokens,
     outcomes,

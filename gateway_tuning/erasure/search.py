@@ -26,13 +26,14 @@ from gateway_tuning.storage.tables import (
     judgements,
     predictions,
     quarantine,
+    quarantine_reviews,
     rating_tokens,
 )
 
 SEARCHED = (
     "table feedback: records of the subject up to the erasure",
     "table quarantine: rows of the subject up to the erasure, and rows of erased records",
-    "tables enrichments and rating_tokens: rows of erased records",
+    "tables enrichments, quarantine_reviews and rating_tokens: rows of erased records",
     "table dataset_feedback: lineage of the subject up to the erasure",
     "table evaluations: samples of retired datasets",
     "tables predictions and judgements: rows of retired datasets",
@@ -96,7 +97,7 @@ def _rows(engine: sa.Engine, erasure: Erasure, known: _Known) -> list[str]:
             count = connection.execute(query).scalar_one()
             if count:
                 found.append(f"table {name}: {count} rows")
-        for table in (quarantine, enrichments, rating_tokens):
+        for table in (quarantine, quarantine_reviews, enrichments, rating_tokens):
             ids = sa.select(table.c.feedback_id).where(
                 table.c.tenant == tenant, table.c.feedback_id.is_not(None)
             )
@@ -164,7 +165,7 @@ def _dataset_objects(engine: sa.Engine, objects: ObjectStore, erasure: Erasure, 
 
 def _strangers(objects: ObjectStore, dataset_id: str, keys: list[str]) -> list[str]:
     """Exports name no subject: each must be the one that the manifest was written with."""
-    manifest = Manifest.model_validate_json(objects.read(layout.dataset_manifest(dataset_id)))
+    manifest = Manifest.decode(objects.read(layout.dataset_manifest(dataset_id)))
     named = manifest.checksums()
     others = set(keys) - named.keys() - {layout.dataset_manifest(dataset_id)}
     found = [f"object {key}: no manifest names it" for key in sorted(others)]

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -76,10 +76,12 @@ def import_file(
     scales: Scales = NO_SCALES,
     expectations: bool = True,
     max_text_length: int = MAX_TEXT_LENGTH,
+    on_rows: Callable[[int], None] = lambda _read: None,
 ) -> ImportReport:
     """Safe to repeat and to kill: what is stored is stored once.
 
     `source` is the tool that wrote the export, one of `importers.catalog.names()`; `scales` say what its scores mean.
+    `on_rows` is told how many rows were read by now.
 
     Raises:
         ConfigurationError: no importer has that name, or a mapping is given as well.
@@ -100,6 +102,7 @@ def import_file(
         tally.added += store.add(records, now)
         tally.quarantined += len(entries)
         reasons.update(short_reason(entry.reasons[0]) for entry in entries)
+        on_rows(tally.read)
         if expectations:
             measures += map(measure, records)
     result = None

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from gateway_tuning.errors import NotFoundError
+from gateway_tuning.feedback.reviews import latest
 from gateway_tuning.feedback.subjects import feedback_key
 from gateway_tuning.storage.database import reading
 from gateway_tuning.storage.tables import (
@@ -23,9 +24,12 @@ from gateway_tuning.storage.tables import (
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
+    """`review` is what a person decided last, where it still stands."""
+
     stage: str
     reasons: tuple[str, ...]
     at: datetime
+    review: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +91,24 @@ def receipt(engine: sa.Engine, tenant: str, feedback_id: str) -> FeedbackReceipt
 
 def _set_aside(connection: sa.Connection, tenant: str, feedback_id: str) -> tuple[SetAside, ...]:
     query = (
-        sa.select(quarantine.c.stage, quarantine.c.reasons, quarantine.c.created_at)
+        sa.select(quarantine.c.fingerprint, quarantine.c.stage, quarantine.c.reasons, quarantine.c.created_at)
         .where(
             quarantine.c.tenant == tenant,
             sa.or_(quarantine.c.feedback_id == feedback_id, quarantine.c.fingerprint == feedback_id),
         )
         .order_by(quarantine.c.sequence)
     )
-    return tuple(SetAside(stage, tuple(reasons), at) for stage, reasons, at in connection.execute(query))
+    rows = connection.execute(query).all()
+    reviews = latest(connection, tenant, [row.fingerprint for row in rows])
+    return tuple(
+        SetAside(
+            row.stage,
+            tuple(row.reasons),
+            row.created_at,
+            review.decision.value if (review := reviews.get(row.fingerprint)) and review.stands else None,
+        )
+        for row in rows
+    )
 
 
 def _datasets(connection: sa.Connection, tenant: str, feedback_id: str) -> tuple[InDataset, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway_tuning.errors import NotFoundError
 from gateway_tuning.feedback.quarantine import Quarantined, QuarantineEntry
 from gateway_tuning.feedback.record import FeedbackRecord
 from gateway_tuning.feedback.subjects import subject_id
@@ -172,6 +173,27 @@ class FeedbackStore:
         with reading(self.engine) as connection:
             rows = connection.execute(query.order_by(quarantine.c.sequence.desc()).limit(limit))
             return [_quarantined(row) for row in rows]
+
+    def set_aside(self, tenant: str, fingerprint: str) -> Quarantined:
+        """By the fingerprint or its beginning. Raises NotFoundError where it names no entry, or several."""
+        mine = quarantine.c
+        named = sa.or_(
+            mine.fingerprint == fingerprint, mine.fingerprint.startswith(fingerprint, autoescape=True)
+        )
+        query = sa.select(quarantine).where(mine.tenant == tenant, named).order_by(mine.fingerprint).limit(2)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        if len(rows) != 1 or not fingerprint:
+            many = "More than one entry begins with" if rows else "Nothing was set aside as"
+            raise NotFoundError(f"{many} {fingerprint}; `gateway-tuning feedback quarantine list` shows all")
+        return _quarantined(rows[0])
+
+    def find(self, tenant: str, feedback_id: str) -> FeedbackRecord | None:
+        """The record as it stands; None where there is none."""
+        query = sa.select(feedback.c.record).where(feedback.c.tenant == tenant, feedback.c.id == feedback_id)
+        with reading(self.engine) as connection:
+            record = connection.execute(query).scalar_one_or_none()
+        return None if record is None else FeedbackRecord.model_validate(record)
 
 
 def _subject(key: str, user: str | None) -> str | None:

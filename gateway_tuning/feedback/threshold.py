@@ -64,6 +64,15 @@ class Crossing:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How near a model is to its threshold. `counted` ends at what is needed; `is_reached` stays until the next cycle."""
+
+    threshold: Threshold
+    counted: int
+    is_reached: bool
+
+
 class ThresholdStore:
     def __init__(self, engine: sa.Engine, *, default_count: int, default_hours: float) -> None:
         self._engine = engine
@@ -98,6 +107,17 @@ class ThresholdStore:
         """Crossings that this call found first. However many ask at once, each is given out once."""
         crossings = [self._cross(tenant, threshold, now) for threshold in self._thresholds(tenant)]
         return [crossing for crossing in crossings if crossing is not None]
+
+    def progress(self, tenant: str, now: datetime) -> list[Progress]:
+        """Of every model of the tenant, by its name; of the default one where there is none."""
+        found = []
+        for threshold in self._thresholds(tenant):
+            with reading(self._engine) as connection:
+                watermark = _watermark(connection, tenant, threshold.model)
+                is_reached = _is_crossed(connection, tenant, threshold.model, watermark)
+                counted = _count(connection, tenant, watermark, threshold, now)
+            found.append(Progress(threshold, counted, is_reached or counted >= threshold.count))
+        return found
 
     def unannounced(self, tenant: str | None = None) -> list[Crossing]:
         where: list[sa.ColumnElement[bool]] = [thresholds.c.announced_at.is_(None)]

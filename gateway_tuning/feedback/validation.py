@@ -123,6 +123,16 @@ RULES = (
 )
 
 
+_BY_POLICY = re.compile(
+    r"Timestamp lies |Thumbs (up|down) contradicts |\S+ is too long: |Rating token (is missing|has expired)$"
+)
+
+
+def may_be_overruled(problem: str) -> bool:
+    """Whether a person may use the record all the same: it can be read, and a rule of ours alone is against it."""
+    return _BY_POLICY.match(problem) is not None
+
+
 def _tool_problems(record: FeedbackRecord) -> Iterator[str]:
     called: set[str] = set()
     for place, messages in (("history", record.history), ("turns", record.turns or ())):

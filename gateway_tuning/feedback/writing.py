@@ -148,6 +148,30 @@ def write_quarantine(
     return len(rows)
 
 
+def move_beyond(connection: sa.Connection, tenant: str, feedback_id: str) -> int | None:
+    """Give a record as it stands a new sequence, beyond every watermark; None where there is no such record.
+
+    What was decided on a record changes what a build makes of it, as a later statement does. The caller holds the
+    tenant's lock.
+    """
+    if connection.dialect.name == "postgresql":
+        moved = connection.exec_driver_sql(
+            "UPDATE feedback SET sequence = nextval(pg_get_serial_sequence('feedback', 'sequence')) "
+            "WHERE tenant = %(tenant)s AND id = %(id)s RETURNING sequence",
+            {"tenant": tenant, "id": feedback_id},
+        ).scalar_one_or_none()
+        return None if moved is None else int(moved)
+    # An update would not count up what SQLite keeps of the sequences that were given.
+    found = connection.exec_driver_sql(
+        f"SELECT {', '.join(_COLUMNS)} FROM feedback WHERE tenant = ? AND id = ?",  # noqa: S608 - fixed names
+        (tenant, feedback_id),
+    ).one_or_none()
+    if found is None:
+        return None
+    connection.execute(feedback.delete().where(feedback.c.tenant == tenant, feedback.c.id == feedback_id))
+    return int(connection.exec_driver_sql(_INSERT, tuple(found)).lastrowid)
+
+
 def claim_answers(
     connection: sa.Connection, tenant: str, claims: Mapping[str, str], used_at: datetime
 ) -> dict[str, str]:

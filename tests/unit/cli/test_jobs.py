@@ -1,6 +1,7 @@
 """`gateway-tuning jobs`, on a provider whose jobs lie in a folder."""
 
 import json
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -119,3 +120,41 @@ def test_an_ended_job_is_said_to_have_ended(folder, jobs, job):
     jobs.record(job.key, ProviderJob("p", JobStatus.SUCCEEDED), now=NOW)
 
     assert run("cancel", job.key) == f"{job.key[:12]} has ended: succeeded\n"
+
+
+@pytest.mark.parametrize(("status", "code"), [(JobStatus.SUCCEEDED, 0), (JobStatus.FAILED, 1)])
+def test_who_waits_for_a_job_learns_by_the_exit_code_how_it_ended(jobs, job, status, code):
+    jobs.record(job.key, ProviderJob("p", status, message="the loss is not a number"), now=NOW)
+
+    result = CliRunner().invoke(app, ["jobs", "wait", job.key[:10]])
+
+    assert (result.exit_code, result.stdout) == (code, f"{job.key[:12]} has ended: {status}\n")
+    assert ("the loss is not a number" in result.stderr) == bool(code)
+
+
+def test_a_wait_that_is_given_up_says_how_the_job_stands(jobs, job):
+    result = CliRunner().invoke(app, ["jobs", "wait", job.key, "--minutes", "0"])
+
+    assert result.exit_code == 1
+    assert f"Job {job.key[:12]} is still queued" in result.stderr
+
+
+def test_a_wait_sees_the_end_that_another_process_wrote(jobs, job, monkeypatch):
+    monkeypatch.setattr("gateway_tuning.cli.jobs.LOOK_S", 0.05)
+    ended = ProviderJob("p", JobStatus.SUCCEEDED)
+    later = threading.Timer(0.2, lambda: jobs.record(job.key, ended, now=NOW))
+    later.start()
+
+    result = CliRunner().invoke(app, ["jobs", "wait", job.key])
+    later.join()
+
+    assert (result.exit_code, result.stdout) == (0, f"{job.key[:12]} has ended: succeeded\n")
+
+
+def test_a_job_is_shown_in_full_as_json(jobs, job):
+    shown = json.loads(run("show", job.key[:8], "--json"))
+    (listed,) = json.loads(run("list", "--json"))
+
+    assert shown["key"] == listed["job"] == job.key
+    assert (shown["progress"], listed["progress"]) == (None, None)
+    assert shown["spec"]["dataset_id"] == "ds-1"

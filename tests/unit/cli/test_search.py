@@ -89,4 +89,4 @@ def test_a_search_that_cannot_begin_says_why_in_one_line(run, tmp_path, content,
 
 
 def test_a_search_that_is_not_there_says_so(run):
-    assert "0 searches begin with 's9'" in run("resume", "s9").stderr
+    assert "No searches begin with s9" in run("resume", "s9").stderr

@@ -281,7 +281,7 @@ def test_the_certificate_stands_in_the_audit_log_and_a_fresh_search_bears_it_out
     assert erasure.certificate["sha256"] == digest(erasure.certificate)
     assert erasure.certificate["not_done"] == []
     assert erasure.certificate["rows_removed"] == {
-        "feedback": 2, "quarantine": 3, "enrichments": 1, "rating_tokens": 1, "outcomes": 1,
+        "feedback": 2, "quarantine": 3, "quarantine_reviews": 0, "enrichments": 1, "rating_tokens": 1, "outcomes": 1,
         "shadow_pairs": 0,
     }  # fmt: skip
     assert verify(world.engine, world.objects, erasure.certificate).problems == ()

@@ -1,0 +1,1 @@
+"""Whether all that is needed is there and answers, and what to do where it does not."""
