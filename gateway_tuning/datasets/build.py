@@ -119,7 +119,8 @@ def prepare(
     on_stage(f"{sum(one.records for one in assessed)} records in {len(plan.blocks)} blocks assessed")
     found = zip(plan.blocks, assessed, strict=True)
     reads: list[Read] = crew(
-        read_and_anonymize, [ReadJob(plan, block, dict(one.bursts), limits) for block, one in found]
+        read_and_anonymize,
+        [ReadJob(plan, block, dict(one.bursts), one.rejected, limits) for block, one in found],
     )
     on_stage("personal data replaced")
     check(Statements(plan, tuple(reads)))

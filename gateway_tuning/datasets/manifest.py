@@ -5,7 +5,10 @@ from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict
 
+from gateway_tuning import __version__
 from gateway_tuning.datasets.recipe import DatasetRecipe
+from gateway_tuning.errors import ConfigurationError
+from gateway_tuning.storage import layout
 
 
 class Part(BaseModel):
@@ -106,6 +109,26 @@ class Manifest(BaseModel):
     rejected: tuple[Part, ...] = ()
     leakage: Leakage | None = None  # None: of a dataset made before it was measured
     replaces: str | None = None  # the dataset from which the examples of an erased person were taken out
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Manifest":
+        """Of this version of the project or an earlier one: what those did not know yet has its default.
+
+        Raises ConfigurationError for a later layout or schema, whose objects would be misread.
+        """
+        from gateway_tuning.datasets.parquet import (
+            SCHEMA_VERSION,
+        )  # with pyarrow, which not every reader needs
+
+        content = json.loads(data)
+        for name, newest in (("layout", layout.LAYOUT_VERSION), ("schema", SCHEMA_VERSION)):
+            found = content.get(f"{name}_version")
+            if isinstance(found, int) and found > newest:
+                raise ConfigurationError(
+                    f"Dataset {content['dataset_id']} was written with version {found} of the {name}; this "
+                    f"installation ({__version__}) reads those up to {newest}. Install a later llm-gateway-tuning"
+                )
+        return cls.model_validate(content)
 
     def encode(self) -> bytes:
         return (json.dumps(self.model_dump(mode="json"), indent=2, sort_keys=True) + "\n").encode()

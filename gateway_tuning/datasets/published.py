@@ -125,7 +125,7 @@ def write_rejected(store: ObjectStore, identity: str, found: Sequence[Rejected])
 
 
 def read_manifest(store: ObjectStore, identity: str) -> Manifest:
-    return Manifest.model_validate_json(store.read(layout.dataset_manifest(identity)))
+    return Manifest.decode(store.read(layout.dataset_manifest(identity)))
 
 
 def read_parts(store: ObjectStore, manifest: Manifest, split: str) -> Iterator[list[Example]]:

@@ -4,12 +4,21 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+
+from gateway_tuning import __version__
+from gateway_tuning.errors import ConfigurationError, IntegrityError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_UPGRADING = 0x67745F75  # of the lock that lets one process upgrade while others wait for it
 
 
 def _dump_json(value: Any) -> str:
@@ -22,12 +31,17 @@ def open_database(url: str, *, busy_seconds: float = 30.0) -> sa.Engine:
     SQLite runs in WAL mode with full durability: what is committed survives a power cut. `busy_seconds` is how long
     one of its writers waits for another.
     """
+    engine = new_database(url, busy_seconds=busy_seconds)
+    upgrade(engine)
+    return engine
+
+
+def new_database(url: str, *, busy_seconds: float = 30.0) -> sa.Engine:
+    """For a store that may not be there yet: an SQLite file and its folder are made; its schema is left as it is."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = _engine(url, busy_seconds)
-    upgrade(engine)
-    return engine
+    return _engine(url, busy_seconds)
 
 
 def connect_database(url: str, *, busy_seconds: float = 30.0) -> sa.Engine:
@@ -39,29 +53,88 @@ def connect_database(url: str, *, busy_seconds: float = 30.0) -> sa.Engine:
 
 
 def _engine(url: str, busy_seconds: float) -> sa.Engine:
-    engine = sa.create_engine(url, json_serializer=_dump_json, pool_pre_ping=True)
+    engine = sa.create_engine(url, json_serializer=_dump_json, pool_pre_ping=True, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", partial(_configure_sqlite, busy_seconds=busy_seconds))
         event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def upgrade(engine: sa.Engine) -> None:
-    """Apply missing migrations; a store that is up to date is only read."""
-    from alembic import command
-    from alembic.config import Config
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """`current` is None for a store without tables; `newest` is what this version of the code makes of it."""
+
+    current: str | None
+    newest: str
+
+
+def schema_of(engine: sa.Engine) -> Schema:
+    """Raises ConfigurationError for a schema of a later version of this project: its tables are not known here."""
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    scripts = ScriptDirectory.from_config(_migrations())
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    if current == ScriptDirectory.from_config(config).get_current_head():
+    known = [script.revision for script in scripts.walk_revisions()]  # the newest first
+    if current is not None and current not in known:
+        store = engine.url.set(query={}).render_as_string(hide_password=True)
+        raise ConfigurationError(
+            f"The metadata store {store} has schema {current}; {__version__} of llm-gateway-tuning knows none after "
+            f"{known[0]}. Install the version that upgraded the store, or restore the backup from before"
+        )
+    return Schema(current, known[0])
+
+
+def upgrade(engine: sa.Engine) -> None:
+    """Apply missing migrations, all or none; a store that is up to date is only read. Raises as `schema_of`."""
+    from alembic import command
+
+    schema = schema_of(engine)
+    if schema.current == schema.newest:
         return
-    with engine.begin() as connection:
+    with engine.connect() as connection, _without_foreign_keys(connection), connection.begin():
+        if engine.dialect.name == "postgresql":  # SQLite has one writer as it is
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADING)))
+        config = _migrations()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        _check_foreign_keys(connection)
+
+
+@contextmanager
+def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
+    """SQLite changes a table by a copy of it that takes its place, and would miss the rows that others name.
+
+    It takes this setting between transactions alone, so it goes to the driver, for which nothing has begun yet.
+    """
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _check_foreign_keys(connection: sa.Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if lost:
+            raise IntegrityError(
+                f"After the upgrade {len(lost)} rows would name rows that are not there, first of {lost[0][0]}; the "
+                "store is left as it was. Restore it from a backup, or look for what changed it by hand"
+            )
+
+
+def _migrations() -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def _configure_sqlite(connection: Any, _record: Any, *, busy_seconds: float) -> None:

@@ -87,9 +87,18 @@ def evaluation_file(evaluation_id: str, name: str) -> str:
     return f"evaluations/{evaluation_id}/{name}"
 
 
+def evaluation_page(evaluation_id: str) -> str:
+    return evaluation_file(evaluation_id, "report.html")
+
+
 def drift_folder(report_id: str) -> str:
     return f"drift/{report_id}"
 
 
 def drift_file(report_id: str, name: str) -> str:
     return f"drift/{report_id}/{name}"
+
+
+def drift_page(report_id: str) -> str:
+    """Evidently's."""
+    return drift_file(report_id, "evidently.html")

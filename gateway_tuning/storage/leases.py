@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from gateway_tuning.errors import ConflictError
-from gateway_tuning.storage.database import first_insert_wins
+from gateway_tuning.storage.database import first_insert_wins, reading
 from gateway_tuning.storage.tables import leases
 
 
@@ -46,6 +46,16 @@ def acquire(engine: sa.Engine, name: str, *, owner: str, now: datetime, seconds:
         fence = row.fence + 1
         _write(connection, name, owner=owner, fence=fence, expires_at=now + timedelta(seconds=seconds))
     return Lease(name, owner, fence)
+
+
+def holder(engine: sa.Engine, name: str, *, now: datetime) -> str | None:
+    """Who holds the lease; None where it is free, expired, or its holder was a process of this host that is gone."""
+    with reading(engine) as connection:
+        row = connection.execute(sa.select(leases).where(leases.c.name == name)).one_or_none()
+    if row is None or not row.owner or row.expires_at <= now or _is_gone(row.owner):
+        return None
+    owner: str = row.owner
+    return owner
 
 
 def renew(engine: sa.Engine, lease: Lease, *, now: datetime, seconds: float) -> None:

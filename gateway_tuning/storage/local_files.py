@@ -19,19 +19,19 @@ class LocalFiles:
     root: Path
 
     def size(self, key: str) -> int | None:
-        path = self.root / key
+        path = self._at(key)
         with told(str(path)):
             return path.stat().st_size if path.is_file() else None
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        path = self.root / key
+        path = self._at(key)
         with told(str(path)), path.open("rb") as stream:
             stream.seek(start)
             return stream.read(-1 if end is None else end - start)
 
     def put(self, key: str, chunks: Iterable[bytes], *, new: bool = False) -> None:
         """Raises FileExistsError where something stands and `new` is asked for."""
-        path = self.root / key
+        path = self._at(key)
         partial = path.with_name(f"{path.name}.{secrets.token_hex(6)}{PARTIAL}")
         _folder(path.parent)
         try:
@@ -51,7 +51,7 @@ class LocalFiles:
             partial.unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> list[str]:
-        found = self.root / prefix
+        found = self._at(prefix)
         if found.is_file():
             return [prefix]
         names = (
@@ -63,18 +63,25 @@ class LocalFiles:
 
     def remove(self, key: str) -> bool:
         """An empty folder may stay."""
+        path = self._at(key)
         try:
-            with told(str(self.root / key)):
-                (self.root / key).unlink()
+            with told(str(path)):
+                path.unlink()
         except FileNotFoundError:
             return False
         return True
 
     def sweep(self, prefix: str) -> int:
-        left = list((self.root / prefix).rglob(f"*{PARTIAL}"))
+        left = list(self._at(prefix).rglob(f"*{PARTIAL}"))
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
+
+    def _at(self, key: str) -> Path:
+        """Raises ConfigurationError for a key that would lead out of the folder."""
+        if key.startswith("/") or ".." in key.split("/"):
+            raise ConfigurationError(f"The object key {key!r} leads out of {self.root}; name it without '..'")
+        return self.root / key
 
 
 def _folder(path: Path) -> None:

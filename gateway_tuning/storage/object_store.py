@@ -61,6 +61,10 @@ class ObjectStore:
         """Raises ConfigurationError when settings of S3 do not go together."""
         return cls(settings.resolved_object_storage_url, S3Connection.from_settings(settings))
 
+    def make_root(self) -> bool:
+        """Make the bucket of an `s3://` root; whether it was missing. Other roots come with their first object."""
+        return self._place.make_bucket() if isinstance(self._place, S3Objects) else False
+
     def uri(self, key: str) -> str:
         return f"{self.url}/{key}"
 

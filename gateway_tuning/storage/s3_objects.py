@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from gateway_tuning.errors import GatewayTuningError, UnsupportedRequestError, missing_extra
+from gateway_tuning.errors import (
+    ConfigurationError,
+    GatewayTuningError,
+    UnsupportedRequestError,
+    missing_extra,
+)
 from gateway_tuning.storage import s3_failures
 from gateway_tuning.storage.local_files import PARTIAL
 from gateway_tuning.storage.s3_connection import S3Connection
@@ -36,6 +41,29 @@ class S3Objects:
         fs.retries = 1  # botocore tries again by the connection's settings; both together multiply
         bucket, _, folder = url.partition("://")[2].partition("/")
         return cls(fs, bucket, f"{folder}/" if folder else "", connection.part_bytes, connection.attempts)
+
+    def make_bucket(self) -> bool:
+        """Whether it was missing. Raises ConfigurationError where the name belongs to somebody else."""
+        try:
+            self._bucket_call("head_bucket")
+        except (FileNotFoundError, ConfigurationError) as error:
+            if s3_failures.code_of(error) not in {"404", "NoSuchBucket"}:
+                raise
+        else:
+            return False
+        region = self.fs.client_kwargs.get("region_name")
+        # AWS takes its first region by leaving it out alone.
+        place = {} if region in {None, "us-east-1"} else {"LocationConstraint": region}
+        try:
+            self._bucket_call("create_bucket", **({"CreateBucketConfiguration": place} if place else {}))
+        except FileExistsError as error:
+            if s3_failures.code_of(error) != "BucketAlreadyOwnedByYou":  # another process made it meanwhile
+                raise ConfigurationError(
+                    f"The bucket {self.bucket} belongs to somebody else; choose another name in "
+                    "GATEWAY_TUNING_OBJECT_STORAGE_URL"
+                ) from error
+            return False
+        return True
 
     def size(self, key: str) -> int | None:
         try:
@@ -150,7 +178,10 @@ class S3Objects:
                 return call()
             except (*s3_failures.faults(), *torn) as error:
                 if attempt == self.attempts or not isinstance(error, torn):
-                    raise s3_failures.explained(error, uri) from error
+                    explained = s3_failures.explained(error, uri)
+                    if explained is error:  # with the server's answer as its cause, not itself
+                        raise
+                    raise explained from error
             time.sleep(min(0.1 * 2**attempt, 2.0))
         raise AssertionError
 

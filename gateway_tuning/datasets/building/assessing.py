@@ -11,6 +11,7 @@ from gateway_tuning.datasets.building.workshop import Workshop
 from gateway_tuning.datasets.quality.shingles import Hashes, hash64
 from gateway_tuning.feedback.blocks import Block, read_block
 from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.feedback.reviews import Decision, decisions
 from gateway_tuning.feedback.trust import OVER_USER_CAP, account, cut, in_bursts, older_than
 from gateway_tuning.feedback.trust_policy import TrustPolicy
 
@@ -23,10 +24,14 @@ class AssessJob:
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """`bursts` have id and reason of each; the arrays stand for all other records."""
+    """`bursts` have id and reason of each, `rejected` the ids that a person ruled out; the arrays stand for the rest.
+
+    A record that a person accepted is of the rest, whatever its phrases are shared by.
+    """
 
     records: int
     bursts: tuple[tuple[str, str], ...]
+    rejected: frozenset[str]
     accounts: Hashes
     times: NDArray[np.int64]  # microseconds
     ids: Hashes
@@ -52,12 +57,20 @@ CODE = OVER_USER_CAP
 
 
 def assess_block(workshop: Workshop, job: AssessJob) -> Assessed:
-    records = list(read_block(workshop.feedback.engine, job.plan.which, job.block))
-    bursts = {refusal.record.id: refusal.reason for refusal in in_bursts(records, job.plan.recipe.trust)}
-    others = [record for record in records if record.id not in bursts]
+    plan, engine = job.plan, workshop.feedback.engine
+    decided = decisions(engine, plan.tenant, plan.watermark)
+    records = list(read_block(engine, plan.which, job.block))
+    rejected = frozenset(record.id for record in records if decided.get(record.id) is Decision.REJECTED)
+    bursts = {
+        refusal.record.id: refusal.reason
+        for refusal in in_bursts(records, plan.recipe.trust)
+        if refusal.record.id not in decided
+    }
+    others = [record for record in records if record.id not in bursts and record.id not in rejected]
     return Assessed(
         records=len(records),
         bursts=tuple(bursts.items()),
+        rejected=rejected,
         accounts=np.array([hash64(account(record)) for record in others], np.uint64),
         times=np.array([_place(record)[0] for record in others], np.int64),
         ids=np.array([_place(record)[1] for record in others], np.uint64),

@@ -21,6 +21,7 @@ from gateway_tuning.datasets.reformulations import Mined, mine
 from gateway_tuning.datasets.statements import Ballot, read, read_mined
 from gateway_tuning.feedback.blocks import Block, read_block
 from gateway_tuning.feedback.record import FeedbackRecord
+from gateway_tuning.feedback.reviews import REJECTED_IN_REVIEW
 from gateway_tuning.feedback.trust import BURST
 from gateway_tuning.feedback.writing import SubjectOf
 from gateway_tuning.storage import layout
@@ -34,6 +35,7 @@ class ReadJob:
     plan: Plan
     block: Block
     bursts: dict[str, str]  # id -> reason
+    rejected: frozenset[str]
     cap: Cap
 
 
@@ -82,7 +84,11 @@ def read_and_anonymize(workshop: Workshop, job: ReadJob) -> Read:
     rows: list[tuple[str, str | None, str, str | None]] = []
     trusted: list[FeedbackRecord] = []
     for record in read_block(workshop.feedback.engine, plan.which, job.block):
-        if record.id in job.bursts:
+        if record.id in job.rejected:
+            rows.append(
+                (record.id, subject_of(record.user_id), REJECTED_IN_REVIEW, "rejected in review by a person")
+            )
+        elif record.id in job.bursts:
             rows.append((record.id, subject_of(record.user_id), BURST, job.bursts[record.id]))
         elif job.cap.refuses(record):
             rows.append((record.id, subject_of(record.user_id), CODE, job.cap.reason))

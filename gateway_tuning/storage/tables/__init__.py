@@ -35,6 +35,7 @@ from gateway_tuning.storage.tables.operations import (
     notification_deliveries,
     notifications,
     quarantine_reviews,
+    restarts,
 )
 from gateway_tuning.storage.tables.rollout import (
     canaries,
@@ -92,6 +93,7 @@ __all__ = [
     "quarantine",
     "quarantine_reviews",
     "rating_tokens",
+    "restarts",
     "runs",
     "search_trials",
     "searches",

@@ -45,6 +45,7 @@ quarantine = sa.Table(
     column("raw", sa.Text, nullable=True),  # ASCII-escaped JSON; absent when the record stands in `feedback`
     column("created_at", UtcDateTime),
     sa.UniqueConstraint("tenant", "fingerprint"),
+    sa.Index("ix_quarantine_tenant_sequence", "tenant", "sequence"),  # the queue of reviews, newest first
 )
 
 feedback_batches = sa.Table(

@@ -11,11 +11,21 @@ quarantine_reviews = sa.Table(
     column("tenant", sa.String(100)),
     column("fingerprint", sa.String(64)),  # of the entry in `quarantine`
     column("feedback_id", sa.Text, nullable=True, index=True),
+    column("feedback_sequence", sa.BigInteger, nullable=True),  # of the version that the decision is about
     column("decision", sa.String(20)),  # accepted, rejected; the newest counts
     column("reason", sa.Text),
     column("actor", sa.String(200)),
     column("at", UtcDateTime),
     sa.Index("ix_quarantine_reviews_tenant_fingerprint", "tenant", "fingerprint"),
+)
+
+restarts = sa.Table(
+    "restarts",
+    metadata,
+    column("subject", sa.String(80), primary_key=True),  # a run's id, or `cycle` and its id
+    column("number", sa.Integer, primary_key=True),
+    column("reason", sa.String(40)),
+    column("at", UtcDateTime),
 )
 
 notifications = sa.Table(

@@ -20,6 +20,7 @@ cycles = sa.Table(
     column("reasons", sa.JSON, default=list),
     column("created_at", UtcDateTime),
     column("finished_at", UtcDateTime, nullable=True),
+    column("run_id", sa.String(40), nullable=True),  # the orchestrator's run that carried it last
     # One unfinished cycle a model: the store refuses a second one whatever Prefect does.
     sa.Index(
         "uq_cycles_open",

@@ -27,6 +27,16 @@ def test_a_write_that_is_under_way_is_seen_by_nobody(store):
     assert store.read("a") == b"halfwhole"
 
 
+@pytest.mark.parametrize("key", ["../escaped", "a/../../escaped", "/escaped"])
+def test_a_key_that_leads_out_of_the_folder_is_refused(tmp_path, key):
+    store = ObjectStore(f"file://{tmp_path / 'objects'}")
+
+    for act in (lambda: store.write(key, b"x"), lambda: store.read(key), lambda: store.list_keys(key)):
+        with pytest.raises(ConfigurationError, match="leads out of"):
+            act()
+    assert not (tmp_path / "escaped").exists()
+
+
 def test_writers_of_the_same_bytes_do_not_trip_over_each_other(store):
     failures = []
 

@@ -15,12 +15,15 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
+    op.add_column("cycles", sa.Column("run_id", sa.String(length=40), nullable=True))
+    op.create_index("ix_quarantine_tenant_sequence", "quarantine", ["tenant", "sequence"])
     op.create_table(
         "quarantine_reviews",
         sa.Column("sequence", Counter, nullable=False, autoincrement=True),
         sa.Column("tenant", sa.String(length=100), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("feedback_id", sa.Text(), nullable=True),
+        sa.Column("feedback_sequence", sa.BigInteger(), nullable=True),
         sa.Column("decision", sa.String(length=20), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("actor", sa.String(length=200), nullable=False),
@@ -30,6 +33,14 @@ def upgrade() -> None:
     op.create_index("ix_quarantine_reviews_feedback_id", "quarantine_reviews", ["feedback_id"])
     op.create_index(
         "ix_quarantine_reviews_tenant_fingerprint", "quarantine_reviews", ["tenant", "fingerprint"]
+    )
+    op.create_table(
+        "restarts",
+        sa.Column("subject", sa.String(length=80), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("at", UtcDateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "number"),
     )
     op.create_table(
         "notifications",
@@ -61,6 +72,9 @@ def downgrade() -> None:
     op.drop_table("notification_deliveries")
     op.drop_index("ix_notifications_created_at", "notifications")
     op.drop_table("notifications")
+    op.drop_table("restarts")
     op.drop_index("ix_quarantine_reviews_tenant_fingerprint", "quarantine_reviews")
     op.drop_index("ix_quarantine_reviews_feedback_id", "quarantine_reviews")
     op.drop_table("quarantine_reviews")
+    op.drop_index("ix_quarantine_tenant_sequence", "quarantine")
+    op.drop_column("cycles", "run_id")
