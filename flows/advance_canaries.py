@@ -3,9 +3,10 @@
 from prefect import flow
 
 from tasks import rollout
+from tasks.patience import FLOW_BRIEF_S
 
 
-@flow(name="advance-canaries")
+@flow(name="advance-canaries", timeout_seconds=FLOW_BRIEF_S)
 def advance_canaries() -> dict[str, str]:
     """First see to it that what has ended has arrived at the gateways, then look. Canary id to its state after it."""
     rollout.verify_ended_canaries()

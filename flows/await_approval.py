@@ -9,11 +9,18 @@ from prefect.runtime import flow_run
 
 from gateway_tuning.runs.approvals import ApprovalState
 from tasks import approvals
+from tasks.patience import FLOW_BRIEF_S
 
 _SETTLED_S = 2.0  # Prefect loses a suspension that comes with the start of its run
 
 
-@flow(name="await-approval", flow_run_name="approval of {approval_id}", persist_result=True)
+@flow(
+    name="await-approval",
+    flow_run_name="approval of {approval_id}",
+    persist_result=True,
+    result_serializer="json",
+    timeout_seconds=FLOW_BRIEF_S,
+)
 def await_approval(approval_id: str, tenant: str = "default", days: float = 30.0) -> str:
     """Resume the run to approve or reject. An answer over the API counts as well: the first one does.
 

@@ -5,12 +5,13 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from tasks import datasets, feedback
+from tasks.patience import FLOW_STAGE_S
 from tasks.runs import NOTED
 
 _RECIPE = DatasetRecipe()
 
 
-@flow(name="build-dataset", flow_run_name="dataset of {tenant}", **NOTED)
+@flow(name="build-dataset", flow_run_name="dataset of {tenant}", timeout_seconds=FLOW_STAGE_S, **NOTED)
 def build_dataset(
     tenant: str = "default", recipe: DatasetRecipe = _RECIPE, watermark: int | None = None
 ) -> StageResult:

@@ -6,12 +6,13 @@ from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.drift.live.policy import LiveDriftPolicy
 from gateway_tuning.drift.settings import DriftSettings
 from tasks import drift, live_drift
+from tasks.patience import FLOW_STAGE_S
 from tasks.runs import NOTED
 
 _SETTINGS = DriftSettings()
 
 
-@flow(name="check-drift", flow_run_name="drift of {dataset_id}", **NOTED)
+@flow(name="check-drift", flow_run_name="drift of {dataset_id}", timeout_seconds=FLOW_STAGE_S, **NOTED)
 def check_drift(
     dataset_id: str, stable: str, settings: DriftSettings = _SETTINGS, policy: LiveDriftPolicy | None = None
 ) -> StageResult:

@@ -5,11 +5,12 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.rollout.gate import GatePolicy
 from tasks import rollout
+from tasks.patience import FLOW_BRIEF_S
 
 _POLICY = GatePolicy()
 
 
-@flow(name="decide-gate", flow_run_name="gate for {evaluation_id}")
+@flow(name="decide-gate", flow_run_name="gate for {evaluation_id}", timeout_seconds=FLOW_BRIEF_S)
 def decide_gate(evaluation_id: str, drift_id: str, policy: GatePolicy = _POLICY) -> StageResult:
     """Pass, fail, inconclusive or error; only a pass goes on to a canary.
 

@@ -7,7 +7,7 @@ from prefect import flow
 from tasks import enrichment
 
 
-@flow(name="enrich-feedback")
+@flow(name="enrich-feedback", timeout_seconds=3600)
 def enrich_feedback(limit: int = 5000) -> dict[str, int]:
     """Enrich what came in since the last run, and what failed before.
 

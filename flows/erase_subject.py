@@ -3,9 +3,10 @@
 from prefect import flow
 
 from tasks import erasure
+from tasks.patience import FLOW_STAGE_S
 
 
-@flow(name="erase-subject")
+@flow(name="erase-subject", timeout_seconds=FLOW_STAGE_S)
 def erase_subject(erasure_id: str | None = None) -> dict[str, str]:
     """Erasure id to its state.
 

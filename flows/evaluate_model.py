@@ -5,12 +5,18 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.evaluation.settings import EvaluationSettings
 from tasks import evaluation
+from tasks.patience import FLOW_STAGE_S
 from tasks.runs import NOTED
 
 _SETTINGS = EvaluationSettings()
 
 
-@flow(name="evaluate-model", flow_run_name="evaluate {candidate} against {baseline}", **NOTED)
+@flow(
+    name="evaluate-model",
+    flow_run_name="evaluate {candidate} against {baseline}",
+    timeout_seconds=FLOW_STAGE_S,
+    **NOTED,
+)
 def evaluate_model(
     candidate: str, baseline: str, dataset_id: str, settings: EvaluationSettings = _SETTINGS
 ) -> StageResult:

@@ -6,9 +6,10 @@ from prefect import flow
 
 from gateway_tuning.cycles.cycle import StageResult
 from tasks import feedback
+from tasks.patience import FLOW_STAGE_S
 
 
-@flow(name="import-feedback", flow_run_name="import {path}")
+@flow(name="import-feedback", flow_run_name="import {path}", timeout_seconds=FLOW_STAGE_S)
 def import_feedback(
     path: Path,
     mapping: Path | None = None,

@@ -3,9 +3,10 @@
 from prefect import flow
 
 from tasks import jobs
+from tasks.patience import FLOW_BRIEF_S
 
 
-@flow(name="reconcile-jobs")
+@flow(name="reconcile-jobs", timeout_seconds=FLOW_BRIEF_S)
 def reconcile_jobs() -> dict[str, list[str]]:
     """What was found of each unfinished job, and what is at a provider without an intent. Nothing is created."""
     return {

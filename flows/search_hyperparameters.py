@@ -6,6 +6,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.training.search.plan import SearchPlan
 from tasks import search
+from tasks.patience import FLOW_JOB_S
 from tasks.runs import NOTED
 
 
@@ -13,6 +14,7 @@ from tasks.runs import NOTED
     name="search-hyperparameters",
     flow_run_name="search on {dataset_id}",
     task_runner=ThreadPoolTaskRunner(max_workers=64),  # type: ignore[arg-type] # as Prefect documents it
+    timeout_seconds=FLOW_JOB_S,
     **NOTED,
 )
 def search_hyperparameters(dataset_id: str, plan: SearchPlan) -> StageResult:

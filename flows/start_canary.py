@@ -5,12 +5,13 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.rollout.policy import CanaryPolicy
 from tasks import rollout
+from tasks.patience import FLOW_BRIEF_S
 from tasks.runs import NOTED
 
 _POLICY = CanaryPolicy()
 
 
-@flow(name="start-canary", flow_run_name="canary {candidate}", **NOTED)
+@flow(name="start-canary", flow_run_name="canary {candidate}", timeout_seconds=FLOW_BRIEF_S, **NOTED)
 def start_canary(
     canary_id: str,
     model: str,

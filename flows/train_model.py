@@ -5,12 +5,13 @@ from prefect import flow
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import TrainingPlan
 from tasks import training as jobs
+from tasks.patience import FLOW_JOB_S
 from tasks.runs import NOTED
 
 _TRAINING = TrainingPlan()
 
 
-@flow(name="train-model", flow_run_name="train {model} on {dataset_id}", **NOTED)
+@flow(name="train-model", flow_run_name="train {model} on {dataset_id}", timeout_seconds=FLOW_JOB_S, **NOTED)
 def train_model(dataset_id: str, model: str = "assistant", training: TrainingPlan = _TRAINING) -> StageResult:
     """Tune a base model on a dataset. The same dataset and plan are trained once, however often this runs.
 

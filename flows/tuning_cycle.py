@@ -21,15 +21,17 @@ from tasks.cycles import (
     hold,
     open_cycle,
     read_cycle,
+    shown,
 )
 from tasks.datasets import missing_examples
+from tasks.patience import FLOW_JOB_S
 from tasks.runs import NOTED
 
 _PLAN = CyclePlan()
 
 
-@flow(name="tuning-cycle", flow_run_name="tune {plan.model}", **NOTED)
-def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:
+@flow(name="tuning-cycle", flow_run_name="tune {plan.model}", timeout_seconds=FLOW_JOB_S, **NOTED)
+def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:  # noqa: PLR0911 - each is an end of a cycle, or of its part
     """Feedback becomes a dataset, the dataset a candidate, and the candidate meets users if it is better.
 
     A run that was killed is continued by the next one: what is done stays done. The canary outlives this run;
@@ -40,8 +42,10 @@ def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:
     """
     cycle = open_cycle(plan)
     if cycle.status is not CycleStatus.RUNNING:
-        return cycle
+        return shown(cycle)
     with hold(cycle) as run:
+        if run is None:
+            return cycle  # another run carries it
         dataset = run("dataset", build_dataset, plan.tenant, plan.recipe, cycle.watermark)
         missing = missing_examples(dataset.id, plan.training)
         if missing:

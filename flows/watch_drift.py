@@ -10,13 +10,14 @@ from gateway_tuning.drift.live.policy import LiveDriftPolicy
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.errors import OrchestratorError
 from tasks import live_drift
+from tasks.patience import FLOW_STAGE_S
 
 logger = logging.getLogger("gateway_tuning.drift")
 
 _POLICY, _SETTINGS = LiveDriftPolicy(), DriftSettings()
 
 
-@flow(name="watch-drift")
+@flow(name="watch-drift", timeout_seconds=FLOW_STAGE_S)
 def watch_drift(
     model: str | None = None,
     tenant: str | None = None,

@@ -11,6 +11,7 @@ import uuid
 from typing import Literal
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.input import RunInput
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from gateway_tuning.errors import ConflictError, OrchestratorError
 from gateway_tuning.runs.approvals import Approval, ApprovalState
 from gateway_tuning.runs.orchestrator import Event
 from gateway_tuning.runs.store import RunStore
+from tasks.patience import BRIEF
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.approvals")
@@ -49,7 +51,7 @@ def form_of(approval: Approval, refused: str | None = None) -> type[ApprovalForm
     return ApprovalForm.with_initial_data(description="\n".join(lines))
 
 
-@task(name="read approval")
+@task(name="read approval", **BRIEF)
 def read_approval(approval_id: str, tenant: str) -> Approval:
     return runtime().approvals.get(approval_id, tenant=tenant)
 
@@ -89,6 +91,9 @@ def answer_approval(approval: Approval, answer: ApprovalForm) -> str | None:
         if after.state is ApprovalState.PENDING:
             return str(error)
         raise
+    create_markdown_artifact(
+        f"# {approval.id}: {answer.decision} by {by}", key="approval", description=approval.id
+    )
     if run is not None:
         RunStore(rt.engine).start(run, rt.prefect, now=now())  # check-threshold starts it where this fails
     return None
@@ -118,7 +123,7 @@ def open_forms(tenant: str) -> list[str]:
     return opened
 
 
-@task(name="see to forms of approvals", retries=2, retry_delay_seconds=2)
+@task(name="see to forms of approvals", **BRIEF)
 def see_to_forms() -> dict[str, list[str]]:
     """Open what is missing, of the API's approvals too, and close forms whose approval was decided elsewhere."""
     rt = runtime()

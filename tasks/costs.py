@@ -8,6 +8,7 @@ from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.training.cost.affording import Counter
 from gateway_tuning.training.cost.limits import money
 from gateway_tuning.training.cost.reservations import Reservation
+from gateway_tuning.training.hosting import is_elsewhere
 from gateway_tuning.training.job import TuningSpec
 from gateway_tuning.training.jobs import TuningJob, job_key
 from gateway_tuning.training.lifecycle.guard import require_open
@@ -25,7 +26,7 @@ def check_job(rt: Runtime, spec: TuningSpec, training: TrainingPlan) -> None:
         BudgetError: the job may cost more than may be spent, or is capped and its cost is not known.
     """
     counter = _counter(rt)
-    if not counter.is_at_provider(job_key(spec)):
+    if not counter.is_at_provider(job_key(spec)) and not is_elsewhere(spec.provider, rt.settings):
         _check_open(spec)
     reserved = counter.check_affordable(
         spec,

@@ -8,6 +8,7 @@ from prefect import flow, task
 
 from gateway_tuning.datasets.building.workshop import Crew, Workshop, do, processes, threads
 from gateway_tuning.errors import ConfigurationError, missing_extra
+from tasks.patience import STAGE
 from tasks.runtime import runtime
 
 _CHUNKS = 64  # of a stage's jobs, at most: a task on a cluster costs some 0.2 s
@@ -36,7 +37,7 @@ def open_crew(setting: str) -> Iterator[Crew]:
         )
 
 
-@task(name="jobs of a build", retries=2, retry_delay_seconds=[2, 10], persist_result=False)
+@task(name="jobs of a build", persist_result=False, **STAGE)
 def do_jobs(stage: Stage, jobs: Sequence[Any]) -> list[Any]:
     """Where it runs, settings name the same stores as here."""
     return [do(stage, _workshop(), job) for job in jobs]

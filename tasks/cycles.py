@@ -6,17 +6,24 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import sqlalchemy as sa
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 
 from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, Stage, StageResult
 from gateway_tuning.cycles.plan import CyclePlan
+from gateway_tuning.cycles.telling import markdown
 from gateway_tuning.errors import ConflictError, NotFoundError
+from gateway_tuning.observability.logs import bound
 from gateway_tuning.registry.model_version import STABLE, ModelVersion, base_version_id
 from gateway_tuning.runs.run import run_of_tags
+from gateway_tuning.serving import tell_hosted
 from gateway_tuning.storage import leases
 from tasks.approvals import open_forms
+from tasks.patience import BRIEF
 from tasks.runtime import now, runtime
+from tasks.traces import trace_cycle, trace_stage
 
 logger = logging.getLogger("gateway_tuning.cycle")
 
@@ -31,7 +38,7 @@ def started_by() -> str:
     return "prefect" if run_id is None else runtime().runs.get(run_id).started_by
 
 
-@task(name="open cycle")
+@task(name="open cycle", **BRIEF)
 def open_cycle(plan: CyclePlan) -> Cycle:
     """Continue the model's unfinished cycle, or pin the feedback and the incumbent of a new one."""
     cycle = runtime().cycles.open(
@@ -48,18 +55,27 @@ def open_cycle(plan: CyclePlan) -> Cycle:
 
 
 @contextmanager
-def hold(cycle: Cycle) -> Iterator[RunStage]:
-    """Hold the cycle's lease and yield `run(name, stage_flow, *args)`.
+def hold(cycle: Cycle) -> Iterator[RunStage | None]:
+    """Hold the cycle's lease and yield `run(name, stage_flow, *args)`; None where another process works on the cycle.
 
     `run` returns what an earlier attempt recorded for the stage, or runs it and records its result.
 
     Raises:
-        ConflictError: another process works on this cycle.
+        ConflictError: at the next stage, when another process took the cycle over.
     """
     engine = runtime().engine
-    lease = leases.acquire(
-        engine, cycle.lease_name, owner=leases.this_process(), now=now(), seconds=LEASE_SECONDS
-    )
+    try:
+        lease = leases.acquire(
+            engine, cycle.lease_name, owner=leases.this_process(), now=now(), seconds=LEASE_SECONDS
+        )
+    except ConflictError as error:
+        told = f"Cycle `{cycle.id}` of {cycle.model} is being worked on already, so this run ends: {error}"
+        logger.warning("%s", told)
+        create_markdown_artifact(f"# One cycle at a time\n\n{told}", key="cycle", description=cycle.id)
+        yield None
+        return
+    if flow_run.root_flow_run_id is not None:
+        runtime().cycles.carried_by(cycle.id, flow_run.root_flow_run_id, lease=lease)
     released = threading.Event()
     renewal = threading.Thread(target=_renew, args=(lease, released), name="lease-renewal", daemon=True)
     renewal.start()
@@ -71,31 +87,35 @@ def hold(cycle: Cycle) -> Iterator[RunStage]:
             return known.result
         logger.info("%s: started", name, extra={"stage_started": name})
         started = time.monotonic()
-        result = stage(*args)
+        with bound(stage=name):
+            result = stage(*args)
         seconds = time.monotonic() - started
         runtime().cycles.record_stage(cycle.id, name, result, seconds=seconds, lease=lease, now=now())
         recorded = runtime().cycles.stages(cycle.id)[name]
         logger.info("%s: %s in %.1f s", name, result.id, seconds, extra={"stage": recorded})
+        trace_stage(cycle, recorded)
         return recorded.result
 
     try:
-        yield run
+        with bound(cycle=cycle.id):
+            yield run
     finally:
         released.set()
         renewal.join()
         leases.release(engine, lease, now=now())
 
 
-@task(name="stages of cycle")
+@task(name="stages of cycle", **BRIEF)
 def stages_of(cycle_id: str) -> dict[str, Stage]:
     return runtime().cycles.stages(cycle_id)
 
 
-@task(name="finish cycle")
+@task(name="finish cycle", **BRIEF)
 def finish_cycle(cycle_id: str, outcome: CycleOutcome, reasons: tuple[str, ...]) -> Cycle:
     cycle = runtime().cycles.finish(cycle_id, outcome, reasons, now=now())
     logger.info("cycle %s ended: %s", cycle.id, cycle.outcome)
-    return cycle
+    trace_cycle(cycle)
+    return shown(cycle)
 
 
 def approval_is_needed(plan: CyclePlan, drift: StageResult) -> bool:
@@ -106,7 +126,7 @@ def approval_is_needed(plan: CyclePlan, drift: StageResult) -> bool:
     return asks and bool(drift.detail.get("against_stable", True))
 
 
-@task(name="ask approval")
+@task(name="ask approval", **BRIEF)
 def ask_approval(cycle_id: str, candidate: str, reasons: list[str]) -> bool:
     """True once an administrator approved; until then the cycle awaits it, and no process does.
 
@@ -117,20 +137,27 @@ def ask_approval(cycle_id: str, candidate: str, reasons: list[str]) -> bool:
     )
     if not approved:
         logger.info("cycle %s awaits the approval of %s", cycle_id, candidate)
-        open_forms(runtime().cycles.get(cycle_id).tenant)
+        open_forms(shown(runtime().cycles.get(cycle_id)).tenant)
     return approved
 
 
-@task(name="read cycle")
+@task(name="read cycle", **BRIEF)
 def read_cycle(cycle_id: str) -> Cycle:
     return runtime().cycles.get(cycle_id)
 
 
-@task(name="enter canary")
+@task(name="enter canary", **BRIEF)
 def enter_canary(cycle_id: str) -> Cycle:
     """From here on short runs of advance-canary carry the cycle to its end."""
     runtime().cycles.enter_canary(cycle_id)
-    return runtime().cycles.get(cycle_id)
+    return shown(runtime().cycles.get(cycle_id))
+
+
+def shown(cycle: Cycle) -> Cycle:
+    """On the page of its run, as it stands where the run ends."""
+    told = markdown(cycle, runtime().cycles.stages(cycle.id).values())
+    create_markdown_artifact(told, key="cycle", description=cycle.id)
+    return cycle
 
 
 def _incumbent(plan: CyclePlan) -> ModelVersion:
@@ -149,6 +176,7 @@ def _incumbent(plan: CyclePlan) -> ModelVersion:
                 created_at=now(),
             )
         )
+        tell_hosted(base, registry=registry, settings=runtime().settings, now=now())
         registry.point(plan.model, STABLE, base.id, reason="the base model, until a better one", now=now())
         return base
 
@@ -161,3 +189,6 @@ def _renew(lease: leases.Lease, released: threading.Event) -> None:
             # The next record of a stage checks the fence and stops this run with the reason.
             logger.warning("%s was taken over; this run will stop at its next stage", lease.name)
             return
+        except sa.exc.OperationalError as error:
+            # The store is busy or gone; three more tries fit in before the lease ends.
+            logger.warning("%s could not be renewed: %s", lease.name, error.orig)

@@ -1,7 +1,6 @@
 """Build a dataset from stored feedback."""
 
 import logging
-from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
@@ -18,6 +17,7 @@ from gateway_tuning.errors import ErasedError, ExpectationError, NotFoundError
 from gateway_tuning.expectations.page import render_markdown
 from gateway_tuning.training import catalog
 from tasks.crews import open_crew
+from tasks.patience import BRIEF, STAGE
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.dataset")
@@ -25,12 +25,7 @@ logger = logging.getLogger("gateway_tuning.dataset")
 MAX_BUILDS = 5
 
 
-def _may_help(_task: Any, _run: Any, state: Any) -> bool:
-    """Equal feedback fails an expectation again."""
-    return not isinstance(state.result(raise_on_failure=False), ExpectationError)
-
-
-@task(name="build dataset", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=_may_help)
+@task(name="build dataset", **STAGE)
 def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageResult:
     """Feedback up to the watermark: assessed, anonymized, turned into examples, split, published.
 
@@ -44,7 +39,7 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
     key = build_key(tenant=tenant, watermark=watermark, recipe=recipe, anonymizer=anonymizer)
     known = rt.datasets.find(key)
     if known is not None:
-        return _result(rt.datasets.manifest(known))
+        return _told(rt.datasets.manifest(known))
     for attempt in range(1, MAX_BUILDS + 1):
         request = Request(key, tenant, recipe, watermark, anonymizer, now())
         inspection = Inspection(rt.objects, key, request.now)
@@ -57,9 +52,7 @@ def build_dataset(tenant: str, recipe: DatasetRecipe, watermark: int) -> StageRe
             logger.warning("%s; attempt %d of %d", error, attempt + 1, MAX_BUILDS)
         finally:
             _show(inspection)
-    manifest = rt.datasets.manifest(dataset_id)
-    create_markdown_artifact(_markdown(manifest), key="dataset", description=manifest.dataset_id)
-    return _result(manifest)
+    return _told(rt.datasets.manifest(dataset_id))
 
 
 def _build(request: Request, inspection: Inspection) -> str:
@@ -104,7 +97,7 @@ def _show(inspection: Inspection) -> None:
     create_link_artifact(inspection.page, link_text="Expectations", key="dataset-expectations-page")
 
 
-@task(name="check dataset size")
+@task(name="check dataset size", **BRIEF)
 def missing_examples(dataset_id: str, training: TrainingPlan) -> tuple[str, ...]:
     """Why the dataset is too small to train and evaluate on; empty when it is not."""
     counts = runtime().datasets.manifest(dataset_id).counts.examples
@@ -118,7 +111,9 @@ def missing_examples(dataset_id: str, training: TrainingPlan) -> tuple[str, ...]
     )
 
 
-def _result(manifest: Manifest) -> StageResult:
+def _told(manifest: Manifest) -> StageResult:
+    """Also of one that was there already: the page of its run says what the run is about."""
+    create_markdown_artifact(_markdown(manifest), key="dataset", description=manifest.dataset_id)
     return StageResult(id=manifest.dataset_id, detail=manifest.counts.model_dump())
 
 
@@ -151,7 +146,7 @@ def _trust(manifest: Manifest) -> list[str]:
     over_user, over_tenant = (counts.left_out.get(f"over_{whose}_cap", 0) for whose in ("user", "tenant"))
     lines = [
         "## Trust",
-        f"- {burst} records quarantined as bursts of feedback; `gateway-tuning quarantine` shows why.",
+        f"- {burst} records quarantined as bursts of feedback; `gateway-tuning feedback quarantine` shows why.",
         f"- {over_user} records over a user's cap ({policy.max_user_share:.0%}, or {policy.min_records_a_user}).",
         f"- {over_tenant} over a tenant's ({policy.max_tenant_share:.0%}, or {policy.min_records_a_tenant}).",
     ]

@@ -15,12 +15,14 @@ from gateway_tuning.datasets.published import read_all
 from gateway_tuning.datasets.retired import successor
 from gateway_tuning.drift.check import DriftReport, Window, check_drift, failed, learn_topics
 from gateway_tuning.drift.report import evidently_html, render_markdown
+from gateway_tuning.drift.result import read_report
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.drift.store import OLDER_HALF, CheckKind, StoredDriftReport
 from gateway_tuning.drift.texts.topics import TooFewWordsError, TopicModel
 from gateway_tuning.errors import ErasedError, IntegrityError, NotFoundError
 from gateway_tuning.storage import layout
 from gateway_tuning.storage.database import reading
+from tasks.patience import STAGE
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.drift")
@@ -28,7 +30,7 @@ logger = logging.getLogger("gateway_tuning.drift")
 REPORT = "evidently.html"
 
 
-@task(name="check drift", retries=1, retry_delay_seconds=5)
+@task(name="check drift", **STAGE)
 def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings) -> StageResult:
     """Compare the dataset with the one the stable version was trained on.
 
@@ -62,7 +64,8 @@ def check_dataset_drift(dataset_id: str, stable_id: str, settings: DriftSettings
                 alpha=report.alpha if report.spends else None,
             )
         )
-        create_markdown_artifact(render_markdown(report), key="drift", description=identity)
+    told = render_markdown(read_report(known.result))
+    create_markdown_artifact(told, key="drift", description=identity)
     detail = {name: known.result[name] for name in ("state", "reasons", "metrics", "score")}
     reference_label = known.result["reference"] or "nothing: there is no earlier feedback"
     return StageResult(

@@ -7,12 +7,13 @@ from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.feedback.enrichment_run import EnrichmentRound, enrich_pending, open_enrichers
 from gateway_tuning.feedback.enrichment_store import EnrichmentStore
+from tasks.patience import BRIEF
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.enrichment")
 
 
-@task(name="enrich feedback", retries=1, retry_delay_seconds=10)
+@task(name="enrich feedback", **BRIEF | {"timeout_seconds": 3600.0})
 def enrich_feedback(limit: int) -> EnrichmentRound:
     """One round; a record whose enrichment fails keeps its place and is tried again later."""
     rt = runtime()

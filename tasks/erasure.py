@@ -8,17 +8,18 @@ from prefect.artifacts import create_markdown_artifact
 from gateway_tuning.erasure.complete import complete, sweep
 from gateway_tuning.erasure.places import Places
 from gateway_tuning.erasure.store import Erasure, ErasureStore
+from tasks.patience import BRIEF, STAGE
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.erasure")
 
 
-@task(name="open erasures")
+@task(name="open erasures", **BRIEF)
 def open_erasures() -> list[str]:
     return ErasureStore(runtime().engine).open()
 
 
-@task(name="complete erasure", retries=3, retry_delay_seconds=[5, 30, 120])
+@task(name="complete erasure", **STAGE)
 def complete_erasure(erasure_id: str) -> str:
     """Returns the state: `completed`, or `incomplete` where something must be tried again later."""
     erasure = complete(_places(), erasure_id, now=now())
@@ -26,7 +27,7 @@ def complete_erasure(erasure_id: str) -> str:
     return erasure.state.value
 
 
-@task(name="sweep after erasures", retries=1, retry_delay_seconds=30)
+@task(name="sweep after erasures", **STAGE)
 def sweep_after_erasures() -> list[str]:
     """Remove what runs from before an erasure left behind later. Returns what could not be done."""
     left = sweep(_places(), now=now())

@@ -32,6 +32,7 @@ from gateway_tuning.registry.model_version import ModelVersion, base_version_id
 from gateway_tuning.serving import LOCAL_PROVIDER, open_endpoints
 from gateway_tuning.storage import layout
 from tasks.evaluation_pages import PREDICTIONS, REPORT, title_of, write_page
+from tasks.patience import STAGE
 from tasks.runtime import Runtime, now, runtime
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ logger = logging.getLogger("gateway_tuning.evaluation")
 ABANDONED_AFTER = timedelta(days=30)
 
 
-@task(name="evaluate model", retries=2, retry_delay_seconds=[5, 30])
+@task(name="evaluate model", **STAGE)
 def evaluate_model(
     candidate_id: str, baseline_id: str, dataset_id: str, settings: EvaluationSettings
 ) -> StageResult:
@@ -59,6 +60,7 @@ def evaluate_model(
     identity, known = _identity(rt, (candidate_id, baseline_id, dataset_id), settings, scorers)
     if known is not None:
         PredictionStore(rt.engine, identity, known.tenant, dataset_id).remove()
+        _show(known)
         return _stage_result(known)
     remove_abandoned(rt.engine, before=now() - ABANDONED_AFTER)
     candidate, stable = rt.registry.candidate(candidate_id), rt.registry.get(baseline_id)
@@ -175,7 +177,6 @@ def _systems(
 
 def _write(rt: Runtime, evaluation: "Evaluation", stored: StoredEvaluation) -> None:
     """The table first: it tells the dataset, should nobody record the evaluation."""
-    from gateway_tuning.evaluation.reporting.markdown import render_markdown
     from gateway_tuning.evaluation.table import predictions_table
 
     metrics = _metrics(evaluation.examples)
@@ -185,9 +186,15 @@ def _write(rt: Runtime, evaluation: "Evaluation", stored: StoredEvaluation) -> N
     pq.write_table(table, data, compression="zstd")
     rt.objects.write(layout.evaluation_file(stored.id, PREDICTIONS), data.getvalue())
     write_page(rt, stored)
-    create_markdown_artifact(
-        render_markdown(evaluation.result, title=title_of(stored)), key="evaluation", description=stored.id
-    )
+    _show(stored)
+
+
+def _show(stored: StoredEvaluation) -> None:
+    """Also of one that was made before: the page of its run says what the run is about."""
+    from gateway_tuning.evaluation.reporting.markdown import render_markdown
+
+    told = render_markdown(read_result(stored.result), title=title_of(stored))
+    create_markdown_artifact(told, key="evaluation", description=stored.id)
 
 
 def _metrics(examples: Sequence[ScoredExample]) -> list[str]:

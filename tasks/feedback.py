@@ -10,13 +10,14 @@ from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.feedback.importer import NO_SCALES, ImportReport, import_file
 from gateway_tuning.feedback.importers.scales import load_scales
 from gateway_tuning.feedback.mapping import load_mapping
+from tasks.patience import BRIEF, STAGE
 from tasks.runtime import now, runtime
 from tasks.threshold import look
 
 logger = logging.getLogger("gateway_tuning.feedback")
 
 
-@task(name="import feedback", retries=1, retry_delay_seconds=2)
+@task(name="import feedback", **STAGE)
 def import_feedback(
     path: Path,
     mapping_path: Path | None,
@@ -51,7 +52,7 @@ def import_feedback(
     )
 
 
-@task(name="pin watermark")
+@task(name="pin watermark", **BRIEF)
 def pin_watermark(tenant: str, watermark: int | None) -> int:
     """The given watermark, or all there is now."""
     return runtime().feedback.watermark(tenant) if watermark is None else watermark

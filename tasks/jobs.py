@@ -17,6 +17,7 @@ from gateway_tuning.training.watching.limits import Verdict
 from gateway_tuning.training.watching.reconciling import Orphan, Reconciled, Reconciler
 from gateway_tuning.training.watching.stopping import stop
 from tasks.costs import record_cost
+from tasks.patience import BRIEF
 from tasks.runtime import Runtime, now, runtime
 
 logger = logging.getLogger("gateway_tuning.training")
@@ -49,7 +50,7 @@ def _noted(key: str, note: str) -> None:
     logger.info("job %s: %s", key[:12], note)
 
 
-@task(name="reconcile jobs")
+@task(name="reconcile jobs", **BRIEF)
 def reconcile() -> dict[str, str]:
     """One look at every unfinished job that nobody carries. Job to what was found."""
     rt, looked_at = runtime(), _reconciler().all()
@@ -70,7 +71,7 @@ def _close(rt: Runtime, job: TuningJob) -> None:
     record_cost(rt, job)
 
 
-@task(name="find orphans")
+@task(name="find orphans", **BRIEF)
 def find_orphans() -> list[str]:
     """Jobs at providers that no intent accounts for, each in a sentence."""
     providers = sorted({job.spec.provider for job in runtime().jobs.all()})

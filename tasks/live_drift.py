@@ -30,6 +30,7 @@ from gateway_tuning.runs.orchestrator import Event
 from gateway_tuning.runs.run import Intent, RunKind
 from tasks.approvals import open_forms
 from tasks.drift import dataset_of, topics_of, window_of
+from tasks.patience import BRIEF, STAGE
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.drift")
@@ -49,12 +50,12 @@ class _Look:
     at: datetime
 
 
-@task(name="served models")
+@task(name="served models", **BRIEF)
 def served_models(tenant: str | None, model: str | None) -> list[Served]:
     return find_served(runtime().engine, tenant=tenant, model=model)
 
 
-@task(name="check live drift", retries=1, retry_delay_seconds=5)
+@task(name="check live drift", **STAGE)
 def check_live_drift(
     served: Served, policy: LiveDriftPolicy, settings: DriftSettings, at: datetime
 ) -> StageResult:
@@ -103,7 +104,7 @@ def check_live_drift(
     return StageResult(id=identity, detail=detail | {"model": served.model, "version": served.version_id})
 
 
-@task(name="act on drift", retries=2, retry_delay_seconds=2)
+@task(name="act on drift", **BRIEF)
 def act_on_drift(report_id: str, policy: LiveDriftPolicy) -> str:
     """What the policy says of drift, done once however often this runs; in words, what was done."""
     report = runtime().drift.get(report_id)

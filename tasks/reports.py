@@ -12,12 +12,13 @@ from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.report import render_html, verdict
 from gateway_tuning.cycles.summary import summarize
 from gateway_tuning.evaluation.result import read_result
+from tasks.patience import BRIEF
 from tasks.runtime import runtime
 
 logger = logging.getLogger("gateway_tuning.report")
 
 
-@task(name="report cycle")
+@task(name="report cycle", **BRIEF)
 def report_cycle(
     cycle_id: str,
     folder: Path,

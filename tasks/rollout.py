@@ -9,17 +9,20 @@ from prefect.events import emit_event
 from gateway_tuning.cycles.cycle import CycleOutcome, StageResult
 from gateway_tuning.drift.store import StoredDriftReport
 from gateway_tuning.evaluation.result import read_result
+from gateway_tuning.observability.logs import bound
 from gateway_tuning.rollout.canary import Canary
 from gateway_tuning.rollout.evidence import evidence_of
 from gateway_tuning.rollout.gate import GatePolicy, decide
 from gateway_tuning.rollout.policy import CanaryPolicy
-from gateway_tuning.rollout.reporting.markdown import render_markdown
+from gateway_tuning.rollout.reporting.markdown import begun_markdown, render_markdown
 from gateway_tuning.rollout.reporting.story import read_story
 from gateway_tuning.rollout.served import routers
 from gateway_tuning.rollout.verification import Verification, is_alarming, verify
 from tasks.cycles import started_by as whoever_asked
 from tasks.evaluation_pages import show_gate
+from tasks.patience import BRIEF
 from tasks.runtime import now, runtime
+from tasks.traces import trace_canary, trace_cycle
 
 logger = logging.getLogger("gateway_tuning.rollout")
 
@@ -33,7 +36,7 @@ _CYCLE_OUTCOMES = {
 }
 
 
-@task(name="decide gate")
+@task(name="decide gate", **BRIEF)
 def decide_gate(evaluation_id: str, drift_id: str, policy: GatePolicy) -> StageResult:
     """Pass, fail, inconclusive or error, with every reason, which the evaluation's page tells from then on."""
     rt = runtime()
@@ -47,7 +50,7 @@ def decide_gate(evaluation_id: str, drift_id: str, policy: GatePolicy) -> StageR
     return StageResult(id=decision.outcome.value, detail={"reasons": reasons})
 
 
-@task(name="start canary", retries=2, retry_delay_seconds=2)
+@task(name="start canary", **BRIEF)
 def start_canary(
     canary_id: str,
     model: str,
@@ -72,10 +75,11 @@ def start_canary(
         started_by=started_by or whoever_asked(),
         supersede=supersede,
     )
+    create_markdown_artifact(begun_markdown(canary), key="canary-begun", description=canary.id)
     return StageResult(id=canary.id, detail={"policy": policy.model_dump(mode="json")})
 
 
-@task(name="verify ended canaries")
+@task(name="verify ended canaries", **BRIEF)
 def verify_ended_canaries() -> dict[str, str]:
     """Ask every gateway about each end that none has confirmed yet. Canary id to what they say.
 
@@ -94,9 +98,21 @@ def verify_ended_canaries() -> dict[str, str]:
     return told
 
 
-@task(name="advance canary", retries=2, retry_delay_seconds=2)
+@task(name="advance canary", **BRIEF)
 def advance_canary(canary_id: str) -> Canary:
     """One look and one decision. When it is the last one, the cycle that waits for it ends too."""
+    with bound(canary=canary_id):
+        return _advanced(canary_id)
+
+
+@task(name="running canaries", **BRIEF)
+def running_canaries() -> list[str]:
+    """Canaries to look at: those that run, and those that ended while their cycle has not heard of it."""
+    rt = runtime()
+    return [canary.id for canary in rt.canaries.running()] + rt.cycles.waiting_for_ended_canaries()
+
+
+def _advanced(canary_id: str) -> Canary:
     rt = runtime()
     canary, look = rt.canaries.tick(canary_id, now=now())
     if look is not None:
@@ -106,17 +122,14 @@ def advance_canary(canary_id: str) -> Canary:
         logger.info(
             "look %d at %.0f %% of users: %s", look.look, 100 * look.share, look.decision.replace("_", " ")
         )
+    if canary.state == "running":
+        return canary
     cycle = rt.cycles.in_canary(canary_id)
-    if canary.state != "running" and cycle is not None:
-        rt.cycles.finish(cycle.id, _CYCLE_OUTCOMES[canary.state], canary.reasons, now=now())
+    if cycle is not None:
+        trace_cycle(rt.cycles.finish(cycle.id, _CYCLE_OUTCOMES[canary.state], canary.reasons, now=now()))
+    if cycle is not None or look is not None:
+        trace_canary(canary)
     return canary
-
-
-@task(name="running canaries")
-def running_canaries() -> list[str]:
-    """Canaries to look at: those that run, and those that ended while their cycle has not heard of it."""
-    rt = runtime()
-    return [canary.id for canary in rt.canaries.running()] + rt.cycles.waiting_for_ended_canaries()
 
 
 def _raise_alarm(canary: Canary, found: Verification) -> None:

@@ -12,11 +12,12 @@ from gateway_tuning.runs.orchestrator import RunStatus
 from gateway_tuning.runs.run import run_of_tags
 from gateway_tuning.runs.store import start_unstarted
 from tasks.jobs import stop_jobs_of
+from tasks.patience import BRIEF
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.runs")
 
-_ENDS = {"FAILED": RunStatus.FAILED, "CRASHED": RunStatus.FAILED, "CANCELLED": RunStatus.CANCELLED}
+_ENDS = {"FAILED": RunStatus.FAILED, "CANCELLED": RunStatus.CANCELLED}
 
 
 class Hooks(TypedDict):
@@ -50,17 +51,25 @@ def note_end(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None
         runtime().runs.note(run_id, _ENDS[state.type.value], state.message or "", now=now())
 
 
+def note_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Its process was lost; it is started again, a few times at most."""
+    del flow, state
+    run_id = _run_of(flow_run)
+    if run_id is not None:
+        runtime().runs.note_crash(run_id, str(flow_run.id), now=now())
+
+
 NOTED: Hooks = {
     "on_running": [note_running],
     "on_completion": [note_result],
     "on_failure": [note_end],
     "on_cancellation": [note_end, stop_jobs_of],
-    "on_crashed": [note_end],
+    "on_crashed": [note_crash],
 }
 """For the flows that the API starts: `@flow(..., **NOTED)`. Other runs of theirs are none of its business."""
 
 
-@task(name="start waiting runs")
+@task(name="start waiting runs", **BRIEF)
 def start_waiting_runs(grace_seconds: float) -> dict[str, str]:
     """Intents whose start is not known after the grace, started under their own keys."""
     told = start_unstarted(runtime().runs, runtime().prefect, now=now(), grace_s=grace_seconds)

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from prefect.runtime import flow_run, task_run
 
 from gateway_tuning.anonymization.policy import AnonymizationPolicy
 from gateway_tuning.anonymization.vaults import TenantVault, vault_key
@@ -20,6 +21,7 @@ from gateway_tuning.evaluation.store import EvaluationStore
 from gateway_tuning.feedback.language import LanguageDetector
 from gateway_tuning.feedback.store import FeedbackStore
 from gateway_tuning.feedback.threshold import ThresholdStore
+from gateway_tuning.observability import logs
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.runs.approvals import ApprovalStore
@@ -139,7 +141,17 @@ def _anonymizer(spacy_model: str, policy: str, subject_key: str) -> "Anonymizer"
 
 @lru_cache(maxsize=1)
 def runtime() -> Runtime:
-    return Runtime(Settings())
+    settings = Settings()
+    known = (*logging.getLogger().handlers, *logging.getLogger(logs.OURS).handlers)
+    prefects = [handler for handler in known if type(handler).__module__.startswith("prefect.")]
+    logs.join(settings.log_level, settings.log_format, prefects, _ids)
+    return Runtime(settings)
+
+
+def _ids() -> dict[str, str]:
+    """Of the flow run and the task run that are under way."""
+    found = {"run": flow_run.id, "task": task_run.id}
+    return {name: str(id_) for name, id_ in found.items() if id_ is not None}
 
 
 def now() -> datetime:

@@ -28,12 +28,13 @@ from gateway_tuning.training.watching.reconciling import Reconciler
 from gateway_tuning.training.watching.stopping import stop
 from tasks import training as jobs
 from tasks.jobs import told_of
+from tasks.patience import BRIEF
 from tasks.runtime import Runtime, now, runtime
 
 logger = logging.getLogger("gateway_tuning.search")
 
 
-@task(name="open search")
+@task(name="open search", **BRIEF)
 def open_search(dataset_id: str, plan: SearchPlan) -> str:
     """The search of this plan on this dataset, as an earlier run left it or new. Returns its id.
 
@@ -105,7 +106,7 @@ def run_trial(search_id: str, number: int) -> float | None:
         return measuring.similarity(examples, endpoint, search.plan.objective)
 
 
-@task(name="show search")
+@task(name="show search", **BRIEF)
 def show_search(search_id: str) -> StageResult:
     """A page with every trial; the result's `training` is what a cycle is to train by."""
     store = SearchStore(runtime().engine)

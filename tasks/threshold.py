@@ -4,10 +4,12 @@ import logging
 from datetime import timedelta
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 
 from gateway_tuning.errors import OrchestratorError
 from gateway_tuning.feedback.threshold import Crossing
 from gateway_tuning.runs.run import RunKind
+from tasks.patience import BRIEF
 from tasks.runtime import now, runtime
 
 logger = logging.getLogger("gateway_tuning.threshold")
@@ -15,7 +17,7 @@ logger = logging.getLogger("gateway_tuning.threshold")
 _DEPLOYMENT = RunKind.TUNING_CYCLE.deployment
 
 
-@task(name="announce crossings", retries=2, retry_delay_seconds=2)
+@task(name="announce crossings", **BRIEF)
 def announce_crossings() -> list[str]:
     """Count again for every tenant, and announce every crossing that was not. Returns the announced models."""
     rt = runtime()
@@ -30,16 +32,23 @@ def announce_crossings() -> list[str]:
     return [crossing.model for crossing in waiting]
 
 
-@task(name="start missed cycles", retries=2, retry_delay_seconds=2)
+@task(name="start missed cycles", **BRIEF)
 def start_missed_cycles(grace_seconds: float) -> list[str]:
     """Start the cycle of each crossing that was announced before the grace and that nothing followed."""
     rt = runtime()
     missed = rt.thresholds.unanswered(announced_before=now() - timedelta(seconds=grace_seconds))
-    under_way = {_subject(parameters) for parameters in rt.prefect.under_way(_DEPLOYMENT, now=now())}
+    under_way = {subject_of(parameters) for parameters in rt.prefect.under_way(_DEPLOYMENT, now=now())}
     started = [crossing for crossing in missed if (crossing.tenant, crossing.model) not in under_way]
     for crossing in started:
         _start(crossing)
     return [crossing.model for crossing in started]
+
+
+def show(found: dict[str, list[str]]) -> None:
+    """As an artifact, where something was done."""
+    done = [f"- {what}: {', '.join(names)}" for what, names in found.items() if names]
+    if done:
+        create_markdown_artifact("\n".join(["# Looked after", "", *done]), key="looked-after")
 
 
 def look(tenant: str) -> None:
@@ -60,7 +69,7 @@ def _start(crossing: Crossing) -> None:
     logger.info("no cycle of %s followed its threshold; run %s was started", crossing.model, run.id)
 
 
-def _subject(parameters: dict[str, object]) -> tuple[object, object]:
+def subject_of(parameters: dict[str, object]) -> tuple[object, object]:
     """Tenant and model of a cycle's run; a plan may leave out what is the default."""
     plan = parameters.get("plan")
     given = plan if isinstance(plan, dict) else {}

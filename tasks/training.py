@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import sqlalchemy as sa
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
@@ -14,6 +15,7 @@ from gateway_tuning.cycles.plan import TrainingPlan
 from gateway_tuning.datasets.published import export_to
 from gateway_tuning.datasets.splits import TRAIN, VALIDATION
 from gateway_tuning.errors import ProviderError, ProviderUnavailableError
+from gateway_tuning.observability.logs import bound
 from gateway_tuning.registry.code_version import code_version
 from gateway_tuning.registry.following import follow_job
 from gateway_tuning.registry.model_version import (
@@ -23,6 +25,7 @@ from gateway_tuning.registry.model_version import (
     StoredFile,
     tuned_version_id,
 )
+from gateway_tuning.serving import tell_hosted
 from gateway_tuning.storage import layout
 from gateway_tuning.training import catalog
 from gateway_tuning.training.job import (
@@ -40,12 +43,15 @@ from gateway_tuning.training.watching.carrying import Carrier, carry_alone
 from gateway_tuning.training.watching.limits import Limits, Verdict
 from tasks.costs import check_job, record_cost
 from tasks.jobs import told_of
+from tasks.patience import BRIEF, STAGE
 from tasks.runtime import Runtime, now, runtime
 
 logger = logging.getLogger("gateway_tuning.training")
 
+_AWAY = (ProviderUnavailableError, sa.exc.OperationalError)  # whoever is away may be back after a pause
 
-@task(name="declare job")
+
+@task(name="declare job", **BRIEF)
 def declare_job(dataset_id: str, training: TrainingPlan) -> str:
     """Write down what is wanted before any provider hears of it. Returns the job's key.
 
@@ -65,7 +71,7 @@ def declare_job(dataset_id: str, training: TrainingPlan) -> str:
     retries=5,
     retry_delay_seconds=[2, 5, 15, 60, 300],
     retry_jitter_factor=0.5,
-    retry_condition_fn=lambda _task, _run, state: isinstance(state.data, ProviderUnavailableError),
+    retry_condition_fn=lambda _task, _run, state: isinstance(state.data, _AWAY),
 )
 def run_job(key: str, model: str | None = None) -> str:
     """Submit the job, or find it where an earlier attempt left it, and wait for its end. Returns the key.
@@ -83,7 +89,8 @@ def run_job(key: str, model: str | None = None) -> str:
     follow = _Follower(rt, model)
     follow(job)
     if not job.status.is_terminal:
-        job = _carried(rt, job, follow)
+        with bound(job=key[:12]):
+            job = _carried(rt, job, follow)
     follow(job)
     record_cost(rt, job)
     if job.status is not JobStatus.SUCCEEDED:
@@ -91,7 +98,7 @@ def run_job(key: str, model: str | None = None) -> str:
     return key
 
 
-@task(name="register version", retries=2, retry_delay_seconds=2)
+@task(name="register version", **STAGE)
 def register_version(key: str, model: str) -> StageResult:
     """Keep the job's files under their checksums and make the version the model's candidate."""
     rt = runtime()
@@ -107,6 +114,7 @@ def register_version(key: str, model: str) -> StageResult:
     version = rt.registry.register(
         replace(_version_of(job, model), served_model=tuned.served_model, files=files, metrics=tuned.metrics)
     )
+    tell_hosted(version, registry=rt.registry, settings=rt.settings, now=now())
     if rt.registry.aliases(model).get(STABLE) != version.id:
         rt.registry.point(model, CANDIDATE, version.id, reason=f"trained by job {key[:12]}", now=now())
     create_markdown_artifact(_markdown(version), key="model-version", description=version.id)

@@ -42,6 +42,8 @@ class StageResult(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
+    """`run_id` is the orchestrator's run that carried it last; None before the first, and of earlier versions."""
+
     id: str
     tenant: str
     model: str
@@ -55,6 +57,7 @@ class Cycle:
     reasons: tuple[str, ...]
     created_at: datetime
     finished_at: datetime | None
+    run_id: str | None = None
 
     @property
     def lease_name(self) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway_tuning.datasets.recipe import DatasetRecipe
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.evaluation.settings import EvaluationSettings
+from gateway_tuning.registry.model_version import MODEL_NAME
 from gateway_tuning.rollout.gate import GatePolicy
 from gateway_tuning.rollout.policy import CanaryPolicy
 
@@ -41,7 +42,11 @@ class CyclePlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(
-        "assistant", min_length=1, max_length=60, description="Name that applications ask the gateway for"
+        "assistant",
+        min_length=1,
+        max_length=60,
+        pattern=MODEL_NAME,
+        description="Name that applications ask the gateway for",
     )
     tenant: str = Field("default", min_length=1, max_length=100, description="Whose feedback is used")
     recipe: DatasetRecipe = DatasetRecipe()

@@ -78,6 +78,12 @@ class CycleStore:
                 _cycle(row) for row in connection.execute(sa.select(cycles).order_by(cycles.c.created_at))
             ]
 
+    def running(self) -> list[Cycle]:
+        """Cycles that have stages before them. Whether anybody works on one, its lease says."""
+        query = sa.select(cycles).where(cycles.c.status == CycleStatus.RUNNING.value)
+        with reading(self._engine) as connection:
+            return [_cycle(row) for row in connection.execute(query.order_by(cycles.c.created_at))]
+
     def in_canary(self, canary_id: str) -> Cycle | None:
         """The cycle that waits for this canary."""
         query = (
@@ -89,6 +95,17 @@ class CycleStore:
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _cycle(row)
+
+    def that_made(self, tenant: str, object_id: str) -> list[str]:
+        """Ids of the tenant's cycles that a stage left this object to, newest first."""
+        query = (
+            sa.select(cycles.c.id)
+            .join(cycle_stages, cycle_stages.c.cycle_id == cycles.c.id)
+            .where(cycles.c.tenant == tenant, cycle_stages.c.object_id == object_id)
+            .order_by(cycles.c.created_at.desc())
+        )
+        with reading(self._engine) as connection:
+            return list(connection.execute(query).scalars())
 
     def waiting_for_ended_canaries(self) -> list[str]:
         """Canaries that ended while their cycle was not told: a tick was killed between the two."""
@@ -141,6 +158,12 @@ class CycleStore:
                         finished_at=now,
                     )
                 )
+
+    def carried_by(self, cycle_id: str, run_id: str, *, lease: leases.Lease) -> None:
+        """The orchestrator's run that works on it now. Raises ConflictError when the lease was lost."""
+        with self._engine.begin() as connection:
+            leases.check(connection, lease)
+            connection.execute(sa.update(cycles).where(cycles.c.id == cycle_id).values(run_id=run_id))
 
     def enter_canary(self, cycle_id: str) -> None:
         with self._engine.begin() as connection:

@@ -21,11 +21,15 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrchestratedRun:
-    """A run as last seen; `message` is what a person wants to hear of its state."""
+    """A run as last seen; `message` is what a person wants to hear of its state.
+
+    `crashed`: it failed without an error of its own, as its process was lost.
+    """
 
     id: str
     status: RunStatus
     message: str = ""
+    crashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +23,9 @@ _STATUSES = {
     "CRASHED": RunStatus.FAILED,
     "CANCELLED": RunStatus.CANCELLED,
 }
+OURS = "gateway-tuning"
+"""Tag of what is ours on a server that may serve others too. Runs have it from their deployment."""
+_HEARTBEAT = "prefect.flow-run.heartbeat"
 _TEMPLATE_KEY = "__prefect_kind"
 _MOST_RUNS = 200  # in one answer
 # Its database is locked for a moment. Every call of ours may be repeated: runs have keys, events have ids.
@@ -43,12 +46,13 @@ class PrefectApi:
         )
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "PrefectApi | None":
+    def from_settings(cls, settings: Settings, *, timeout_s: float = 5.0) -> "PrefectApi | None":
         """None where no server is configured."""
         if not settings.prefect_api_url:
             return None
         auth = settings.prefect_api_auth
-        return cls(settings.prefect_api_url, auth=auth.get_secret_value() if auth else None)
+        secret = auth.get_secret_value() if auth else None
+        return cls(settings.prefect_api_url, auth=secret, timeout_s=timeout_s)
 
     def close(self) -> None:
         self._client.close()
@@ -60,29 +64,70 @@ class PrefectApi:
         refuse_templates(parameters)
         id_ = self._deployment_id(deployment)
         body = {"parameters": parameters, "tags": list(tags), "idempotency_key": key}
-        answer = self._ask("POST", f"/deployments/{id_}/create_flow_run", body)
+        answer = self.ask("POST", f"/deployments/{id_}/create_flow_run", body)
         if answer.is_error:
             raise OrchestratorError(
                 f"Prefect refused to start {deployment} ({_told(answer)}); deploy the flows of this version: "
-                "`gateway-tuning serve-flows` or `prefect deploy --all`"
+                "`gateway-tuning deploy`, or `gateway-tuning serve-flows` on one machine"
             )
         return _run(answer.json())
 
     def read(self, run_id: str) -> OrchestratedRun:
-        answer = self._ask("GET", f"/flow_runs/{run_id}")
+        answer = self.ask("GET", f"/flow_runs/{run_id}")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             raise NotFoundError(
                 f"Prefect at {self._url} knows no run {run_id}; it may have been deleted there"
             )
-        return _run(_accepted(answer, f"to show run {run_id}").json())
+        return _run(accepted(answer, f"to show run {run_id}").json())
 
     def cancel(self, run_id: str) -> None:
-        state = _accepted(self._ask("GET", f"/flow_runs/{run_id}"), f"to show run {run_id}").json()["state"]
+        state = accepted(self.ask("GET", f"/flow_runs/{run_id}"), f"to show run {run_id}").json()["state"]
         if state is not None and _STATUSES[state["type"]].is_terminal:
             return
         begun = state is not None and state["type"] in {"RUNNING", "CANCELLING"}
         body = {"state": {"type": "CANCELLING" if begun else "CANCELLED"}}
-        _accepted(self._ask("POST", f"/flow_runs/{run_id}/set_state", body), f"to cancel run {run_id}")
+        accepted(self.ask("POST", f"/flow_runs/{run_id}/set_state", body), f"to cancel run {run_id}")
+
+    def crash(self, run_id: str, message: str) -> None:
+        """Say that a run's process is gone; a run that has ended stays as it ended."""
+        if self.read(run_id).status.is_terminal:
+            return
+        body = {"state": {"type": "CRASHED", "name": "Crashed", "message": message}, "force": True}
+        accepted(self.ask("POST", f"/flow_runs/{run_id}/set_state", body), f"to end run {run_id}")
+
+    def silent(self, *, unstarted_s: float, silent_s: float, now: datetime) -> dict[str, str]:
+        """Runs of ours that nobody carries any more, by id, and why: never started, or without heartbeats.
+
+        A run that never gave a heartbeat is not told silent: heartbeats may be switched off.
+        """
+        body = {
+            "flow_runs": {"tags": {"all_": [OURS]}, "state": {"type": {"any_": ["PENDING", "RUNNING"]}}},
+            "limit": _MOST_RUNS,
+        }
+        found = accepted(self.ask("POST", "/flow_runs/filter", body), "to list runs").json()
+        told = {}
+        for run in found:
+            since = datetime.fromisoformat(run["state"]["timestamp"])
+            if run["state"]["type"] == "PENDING":
+                if run["deployment_id"] and now - since > timedelta(seconds=unstarted_s):
+                    told[run["id"]] = f"no process has begun it since {since:%H:%M:%S} UTC"
+            elif now - since > timedelta(seconds=silent_s):
+                last = self._last_heartbeat(run["id"], since)
+                if last is not None and now - last > timedelta(seconds=silent_s):
+                    told[run["id"]] = f"its process has told nothing since {last:%H:%M:%S} UTC"
+        return told
+
+    def _last_heartbeat(self, run_id: str, since: datetime) -> datetime | None:
+        body = {
+            "filter": {
+                "event": {"name": [_HEARTBEAT]},
+                "resource": {"id": [f"prefect.flow-run.{run_id}"]},
+                "occurred": {"since": since.isoformat()},
+            },
+            "limit": 1,
+        }
+        found = accepted(self.ask("POST", "/events/filter", body), "to list heartbeats").json()["events"]
+        return datetime.fromisoformat(found[0]["occurred"]) if found else None
 
     def announce(self, event: Event) -> None:
         body = {
@@ -92,10 +137,10 @@ class PrefectApi:
             "occurred": event.occurred.isoformat(),
             "payload": event.payload,
         }
-        _accepted(self._ask("POST", "/events", [body]), f"the event {event.name}")
+        accepted(self.ask("POST", "/events", [body]), f"the event {event.name}")
 
     def check(self) -> None:
-        _accepted(self._ask("GET", "/health"), "to tell its health")
+        accepted(self.ask("GET", "/health"), "to tell its health")
 
     def under_way(self, deployment: str, *, now: datetime) -> list[dict[str, Any]]:
         """Parameters of the deployment's runs that are due or running; what is scheduled for later is neither."""
@@ -110,20 +155,21 @@ class PrefectApi:
             },
             "limit": _MOST_RUNS,
         }
-        answer = _accepted(self._ask("POST", "/flow_runs/filter", body), f"to list the runs of {deployment}")
+        answer = accepted(self.ask("POST", "/flow_runs/filter", body), f"to list the runs of {deployment}")
         return [run["parameters"] for run in answer.json()]
 
     def _deployment_id(self, deployment: str) -> str:
-        answer = self._ask("GET", f"/deployments/name/{deployment}")
+        answer = self.ask("GET", f"/deployments/name/{deployment}")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             raise OrchestratorError(
-                f"Prefect at {self._url} has no deployment {deployment}; run `gateway-tuning serve-flows` or "
-                "`prefect deploy --all`"
+                f"Prefect at {self._url} has no deployment {deployment}; run `gateway-tuning deploy`, or "
+                "`gateway-tuning serve-flows` on one machine"
             )
-        id_: str = _accepted(answer, f"to show deployment {deployment}").json()["id"]
+        id_: str = accepted(answer, f"to show deployment {deployment}").json()["id"]
         return id_
 
-    def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Any call of Prefect's REST API; a refusal (4xx) is an answer too. Raises OrchestratorError."""
         try:
             answer = self._client.request(method, path, json=body)
             for pause_s in _PAUSES_S:
@@ -143,7 +189,8 @@ class PrefectApi:
         return answer
 
 
-def _accepted(answer: httpx.Response, what: str) -> httpx.Response:
+def accepted(answer: httpx.Response, what: str) -> httpx.Response:
+    """Raises OrchestratorError, which names what was refused, with Prefect's reason."""
     if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise OrchestratorError(
             "Prefect refuses our credentials; set GATEWAY_TUNING_PREFECT_API_AUTH to user:password of its server"
@@ -166,7 +213,12 @@ def _run(answer: Mapping[str, Any]) -> OrchestratedRun:
     message = state.get("message") or ""
     if state["type"] == "CRASHED" and not message:
         message = "the process of the run ended without a word"
-    return OrchestratedRun(id=answer["id"], status=_STATUSES[state["type"]], message=message)
+    return OrchestratedRun(
+        id=answer["id"],
+        status=_STATUSES[state["type"]],
+        message=message,
+        crashed=state["type"] == "CRASHED",
+    )
 
 
 def refuse_templates(value: Any) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from gateway_tuning.errors import ConfigurationError, ConflictError, NotFoundError, OrchestratorError
 from gateway_tuning.runs.orchestrator import OrchestratedRun, Orchestrator, RunStatus
+from gateway_tuning.runs.restarts import Due, Restart, due, insert_restart, read_restarts
 from gateway_tuning.runs.run import Intent, Run, RunKind
 from gateway_tuning.storage.database import first_insert_wins, reading
 from gateway_tuning.storage.paging import newest_first
@@ -85,7 +86,9 @@ class RunStore:
         if run.status is not RunStatus.QUEUED or run.orchestrator_id is not None:
             return run
         try:
-            seen = orchestrator.start(run.kind.deployment, run.parameters, key=run.id, tags=(run.tag,))
+            seen = orchestrator.start(
+                run.kind.deployment, run.parameters, key=self._key(run.id), tags=(run.tag,)
+            )
         except OrchestratorError as error:
             self._write(run.id, {"message": _short(f"not started yet: {error}")}, now=now)
             raise
@@ -112,7 +115,9 @@ class RunStore:
             seen = orchestrator.read(run.orchestrator_id)
         except NotFoundError as error:
             seen = OrchestratedRun(run.orchestrator_id, RunStatus.FAILED, str(error))
-        if (seen.status, seen.message) != (run.status, run.message):
+        if seen.crashed:
+            self.note_crash(run.id, seen.id, now=now)
+        elif (seen.status, seen.message) != (run.status, run.message):
             self.note(run.id, seen.status, seen.message, now=now)
         return self.get(run.id)
 
@@ -159,6 +164,51 @@ class RunStore:
             )
         self._write(run_id, {"status": status.value, "message": _short(message)}, now=now, statuses=_OPEN)
 
+    def note_crash(self, run_id: str, orchestrator_id: str, *, now: datetime) -> None:
+        """The process of a run was lost: it waits to be started again, or has failed after too many times.
+
+        A crash that was noted already, and one of a run that has ended, change nothing.
+        """
+        with self._engine.begin() as connection:
+            row = connection.execute(sa.select(runs).where(runs.c.id == run_id).with_for_update()).one()
+            known = row.orchestrator_id == orchestrator_id or (
+                row.orchestrator_id is None and row.status == RunStatus.RUNNING.value
+            )
+            if not known or RunStatus(row.status).is_terminal:
+                return
+            before = read_restarts(connection, run_id)
+            values: dict[str, Any] = {"updated_at": now}
+            if due(before, progress_at=None, now=now) is Due.NEVER:
+                told = f"its process was lost {len(before) + 1} times; look at the worker before you start it again"
+                values |= {"status": RunStatus.FAILED.value, "message": told}
+            else:
+                insert_restart(connection, Restart(run_id, len(before) + 1, "crashed", now))
+                told = "its process was lost; it is started again"
+                values |= {"status": RunStatus.QUEUED.value, "orchestrator_id": None, "message": told}
+            connection.execute(sa.update(runs).where(runs.c.id == run_id).values(**values))
+
+    def under_way(self, *, before: datetime, limit: int = 100) -> list[Run]:
+        """Runs that the orchestrator has, and of which nothing was heard since then."""
+        query = (
+            sa.select(runs)
+            .where(runs.c.status.in_([RunStatus.QUEUED.value, RunStatus.RUNNING.value]))
+            .where(runs.c.orchestrator_id.is_not(None), runs.c.updated_at < before)
+            .order_by(runs.c.updated_at)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+    def waiting(self, kind: RunKind) -> list[Run]:
+        """Runs of a kind that are to be started and that the orchestrator does not have yet."""
+        query = sa.select(runs).where(
+            runs.c.kind == kind.value,
+            runs.c.status == RunStatus.QUEUED.value,
+            runs.c.orchestrator_id.is_(None),
+        )
+        with reading(self._engine) as connection:
+            return [_run(row) for row in connection.execute(query)]
+
     def unstarted(self, *, before: datetime, limit: int = 100) -> list[Run]:
         """Intents from before then whose start is not known: a process died, or nobody answered it."""
         query = (
@@ -170,6 +220,12 @@ class RunStore:
         )
         with reading(self._engine) as connection:
             return [_run(row) for row in connection.execute(query)]
+
+    def _key(self, run_id: str) -> str:
+        """Another one after each restart, so that another run is started."""
+        with reading(self._engine) as connection:
+            before = read_restarts(connection, run_id)
+        return before[-1].key if before else run_id
 
     def _write(
         self, run_id: str, values: dict[str, Any], *, now: datetime, statuses: Sequence[str] = _OPEN

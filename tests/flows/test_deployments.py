@@ -1,12 +1,10 @@
-"""What prefect.yaml says, held against the flows and against a real Prefect server."""
+"""What prefect.yaml and the files of deployments/ say, held against the flows and against a real Prefect server."""
 
-import os
-import subprocess
-import sys
+import json
 
 import pytest
 
-from tests.flows.conftest import ROOT, call, wait_for
+from tests.flows.conftest import ROOT, call, delete, patch, wait_for
 
 
 def entries():
@@ -33,25 +31,17 @@ def test_every_flow_of_the_loop_is_a_deployment():
 
 @pytest.mark.slow
 def test_every_schedule_really_gets_runs(served):
-    scheduled = {entry["name"] for entry in entries() if entry.get("schedules")}
-
-    def with_runs():
-        runs = call(
-            f"{served.url}/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-        )
-        found = {run["deployment_id"] for run in runs}
-        return scheduled if found >= {served.deployment(name)["id"] for name in scheduled} else None
-
-    assert scheduled == {
+    assert served.scheduled == {
         "tuning-cycle",
         "advance-canaries",
         "check-threshold",
         "enrich-feedback",
         "erase-subject",
+        "deliver-notices",
         "reconcile-jobs",
+        "reconcile-runs",
         "watch-drift",
     }
-    assert wait_for(with_runs) == scheduled
 
 
 @pytest.mark.slow
@@ -67,42 +57,108 @@ def test_the_cycle_shows_a_typed_form_with_descriptions(served):
 @pytest.mark.slow
 def test_a_run_started_by_hand_comes_to_its_end(served):
     # Without feedback the dataset is too small: a result, not a failure.
-    assert served.run("tuning-cycle")["type"] == "COMPLETED"
+    plan = {"tenant": "hand", "model": "hand-bot"}
+    assert served.run("tuning-cycle", plan=plan)["type"] == "COMPLETED"
 
 
-def automations(served):
-    """What starts a deployment, and on which event."""
+@pytest.mark.slow
+def test_deploying_again_changes_nothing_and_makes_no_doubles(served):
+    before = objects(served)
+
+    told = served.command("deploy")
+
+    assert f"Nothing to change: all {len(before)} objects" in told
+    assert objects(served) == before
+    assert len({name for name, _ in before}) == len(before)
+
+
+@pytest.mark.slow
+def test_what_somebody_changed_is_named_first_and_then_put_right_and_what_he_may_decide_stays(served):
+    cycle, drift = served.deployment("tuning-cycle"), automation(served, "drift found")
+    ids = objects(served)
+    patch(f"{served.url}/deployments/{cycle['id']}", {"description": "mine", "paused": True})
+    patch(f"{served.url}/automations/{drift['id']}", {"enabled": True})
+    patch(f"{served.url}/work_pools/tuning", {"concurrency_limit": 1})
+
+    named = {
+        (one["kind"], one["name"]): one["fields"]
+        for one in json.loads(served.command("deploy", "--dry-run", "--json"))
+        if one["action"] != "unchanged"
+    }
+    assert served.deployment("tuning-cycle")["description"] == "mine"
+    served.command("deploy")
+
+    assert named == {
+        ("work pool", "tuning"): ["concurrency_limit"],
+        ("deployment", "tuning-cycle"): ["description"],
+    }
+    after = served.deployment("tuning-cycle")
+    assert (after["description"], after["paused"]) == (cycle["description"], True)
+    assert automation(served, "drift found")["enabled"]
+    assert objects(served) == ids
+    patch(f"{served.url}/deployments/{cycle['id']}", {"paused": False})
+    patch(f"{served.url}/automations/{drift['id']}", {"enabled": False})
+
+
+@pytest.mark.slow
+def test_what_stands_in_no_file_any_more_is_removed_and_what_is_not_ours_stays(served):
+    flow = call(f"{served.url}/flows/", {"name": "left"})["id"]
+    for name, tags in {"left": ["gateway-tuning"], "theirs": ["tuning"]}.items():
+        call(f"{served.url}/deployments/", {"name": name, "flow_id": flow, "tags": tags})
+    old = automation(served, "drift found") | {"name": "gateway-tuning: of yesterday"}
+    call(f"{served.url}/automations/", {key: old[key] for key in ("name", "tags", "trigger", "actions")})
+
+    told = json.loads(served.command("deploy", "--json"))
+
+    assert {(one["kind"], one["name"]) for one in told if one["action"] == "removed"} == {
+        ("deployment", "left"),
+        ("automation", "gateway-tuning: of yesterday"),
+    }
+    left = call(f"{served.url}/deployments/filter", {"deployments": {"name": {"any_": ["left", "theirs"]}}})
+    assert [one["name"] for one in left] == ["theirs"]
+    delete(f"{served.url}/deployments/{left[0]['id']}")
+
+
+def objects(served):
+    """Name and id of all that `deploy` makes."""
+    url = served.url
+    found = [(f"deployment {one['name']}", one["id"]) for one in call(f"{url}/deployments/filter", {})]
+    found += [(one["name"], one["id"]) for one in call(f"{url}/automations/filter", {})]
+    found += [(f"pool {one['name']}", one["id"]) for one in call(f"{url}/work_pools/filter", {})]
+    found += [(f"block {one['name']}", one["id"]) for one in call(f"{url}/block_documents/filter", {})]
+    return sorted(found)
+
+
+def automation(served, name):
     found = call(f"{served.url}/automations/filter", {})
-    return sorted((one["trigger"]["expect"], one["actions"][0]["deployment_id"]) for one in found)
+    return next(one for one in found if one["name"] == f"gateway-tuning: {name}")
 
 
 @pytest.mark.slow
-def test_serving_creates_the_automation_of_the_threshold(served):
-    cycle = served.deployment("tuning-cycle")["id"]
+def test_each_automation_starts_its_deployment(served):
+    started = {
+        one["name"].removeprefix("gateway-tuning: "): one["actions"][0]["deployment_id"]
+        for one in call(f"{served.url}/automations/filter", {})
+    }
 
-    assert automations(served) == [(["feedback.threshold-reached"], cycle)]
+    assert started == {
+        "feedback threshold": served.deployment("tuning-cycle")["id"],
+        "drift found": served.deployment("tuning-cycle")["id"],
+        "run failed": served.deployment("report-failure")["id"],
+        "silent run": served.deployment("reconcile-runs")["id"],
+    }
 
 
 @pytest.mark.slow
-def test_prefect_deploys_the_file_to_a_work_pool_and_a_worker_runs_a_flow(served, tmp_path):
-    environment = os.environ | {"PREFECT_API_URL": served.url, "GATEWAY_TUNING_HOME": str(tmp_path)}
+def test_a_run_that_fails_becomes_a_notice_and_that_notice_none(served):
+    """The dataset does not exist. A notice that failed must not tell of itself without end."""
+    assert served.run("train-model", dataset_id="ds-none")["type"] == "FAILED"
 
-    def prefect(*arguments):
-        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+    (notice,) = wait_for(lambda: notices_of(served, "train-model"), 120)
+    assert (notice["parameters"]["flow_name"], notice["parameters"]["state"]) == ("train-model", "Failed")
+    assert notice["parameters"]["flow_run_id"] in {run["id"] for run in served.runs("train-model")}
+    assert wait_for(lambda: served.ended(notice["id"]), 400)["type"] == "COMPLETED"
 
-    prefect("work-pool", "create", "tuning", "--type", "process", "--overwrite")
-    prefect("deploy", "--all")
-    assert {found["work_pool_name"] for found in call(f"{served.url}/deployments/filter", {})} == {"tuning"}
 
-    cycle = served.deployment("tuning-cycle")["id"]
-    assert automations(served) == [(["feedback.threshold-reached"], cycle)]
-
-    id_ = served.deployment("advance-canaries")["id"]
-    run = call(f"{served.url}/deployments/{id_}/create_flow_run", {})
-    worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "tuning", "--run-once"]
-    subprocess.run(worker, cwd=ROOT, env=environment, capture_output=True, timeout=120, check=True)
-
-    assert wait_for(lambda: served.ended(run["id"]))["type"] == "COMPLETED"
+def notices_of(served, flow):
+    return [run for run in served.runs("report-failure") if run["parameters"]["flow_name"] == flow]

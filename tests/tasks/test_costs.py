@@ -1,6 +1,7 @@
 """What the train stage asks before a job, and writes down after it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -110,6 +111,20 @@ def test_a_plan_with_a_cap_is_the_same_after_a_trip_through_json():
     made = plan(max_cost="12.50", max_cost_currency="EUR")
 
     assert TrainingPlan.model_validate(made.model_dump(mode="json")) == made
+
+
+def test_what_a_provider_ends_does_not_end_at_another_server_with_its_api(rt, spec, shown, monkeypatch):
+    at_openai = TuningSpec("openai", "gpt-4.1-mini-2025-04-14", spec.dataset_id)
+    settings = rt.settings.model_copy(update={"openai_base_url": "http://127.0.0.1:8090/v1"})
+    monkeypatch.setattr(tasks, "now", lambda: datetime(2027, 2, 1, tzinfo=UTC))
+
+    with pytest.raises(ClosedError):
+        tasks.check_job(rt, at_openai, plan())
+    elsewhere = Runtime(settings)
+    tasks.check_job(elsewhere, at_openai, plan())
+    elsewhere.engine.dispose()
+
+    assert [text for text in shown if "A base model ends" in text] == []
 
 
 def test_a_job_that_its_provider_has_goes_on_after_the_base_model_was_closed(rt, spec):

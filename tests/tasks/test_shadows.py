@@ -47,6 +47,6 @@ def test_a_shadow_whose_time_is_over_is_ended_and_reported(store, artifacts):
 
 
 def test_a_shadow_that_nobody_started_has_no_report(store, artifacts):
-    with pytest.raises(NotFoundError, match="shadow status"):
+    with pytest.raises(NotFoundError, match="shadow list"):
         shadows.report_shadow.fn("s9")
     assert artifacts == []

@@ -6,12 +6,13 @@ import pytest
 
 from gateway_tuning.errors import ConflictError, ProviderError
 from gateway_tuning.registry.code_version import code_version
+from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.statuses import ModelStatus
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage import leases
 from gateway_tuning.storage.object_store import ObjectStore
 from gateway_tuning.storage.tenants import claim_model
-from gateway_tuning.training import catalog
+from gateway_tuning.training import catalog, hosting
 from gateway_tuning.training.job import Checkpoint, JobStatus, ProviderJob, TunedModel, TuningSpec
 from gateway_tuning.training.provider import Capabilities
 from gateway_tuning.training.watching import asking
@@ -97,6 +98,16 @@ def test_a_version_is_there_from_the_first_and_stands_as_its_job_does_until_it_i
 
     assert statuses(rt, key) == ["created", "training", "available"]
     assert (version.served_model, version.code) == ("ft:1", code_version())
+
+
+def test_what_its_provider_serves_can_be_asked_as_soon_as_it_is_there(rt, key, monkeypatch):
+    monkeypatch.setitem(hosting._HOSTED, "remote", lambda _settings: ("https://remote.example.com/v1", "KEY"))
+
+    version = train(key)
+
+    assert rt.registry.endpoint(version) == Endpoint(
+        "https://remote.example.com/v1", "ft:1", api_key_env="KEY"
+    )
 
 
 def test_a_run_that_comes_again_changes_nothing(rt, key, remote):
