@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 # The tests start hundreds of processes: each would compile this project anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup litellm demo test test-fast lint format types architecture constraints clean
+.PHONY: setup litellm demo test test-fast lint format types architecture reference docs constraints clean
 
 setup: $(READY)
 
@@ -57,6 +57,13 @@ types: setup
 
 architecture: setup
 	$(BIN)/lint-imports
+
+# docs/reference as the code says it.
+reference: setup
+	$(BIN)/python -m docs.site
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Local builds (+cpu) and this project itself are no business of other machines.
 constraints: setup

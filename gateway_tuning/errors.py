@@ -29,6 +29,10 @@ class ConflictError(GatewayTuningError, RuntimeError):
     """Somebody else holds or changed the object: a lease, an alias, a fencing token."""
 
 
+class UnacceptableError(GatewayTuningError, ValueError):
+    """What was set aside is of no use, and no word of a person changes that."""
+
+
 class IntegrityError(GatewayTuningError, ValueError):
     """Stored bytes do not match their manifest or checksum."""
 

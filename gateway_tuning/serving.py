@@ -3,14 +3,16 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
-from gateway_tuning.errors import ConfigurationError
+from gateway_tuning.errors import ConfigurationError, NotFoundError
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.registry.store import Registry
 from gateway_tuning.settings import Settings
 from gateway_tuning.storage.object_store import ObjectStore
+from gateway_tuning.training.hosting import hosted_endpoint
 
 LOCAL_PROVIDER = "llama"
 ADAPTER_FILE = "adapter.gguf"
@@ -40,6 +42,18 @@ def open_endpoints(
         for version in local:
             found[version.id] = stack.enter_context(_serve_local(version, key, objects, settings))
         yield found
+
+
+def tell_hosted(version: ModelVersion, *, registry: Registry, settings: Settings, now: datetime) -> None:
+    """Say where a version answers that its provider serves itself; what somebody has said already stays."""
+    served = version.served_model or (version.base_model if version.job_key is None else None)
+    found = None if served is None else hosted_endpoint(version.provider, served, settings)
+    if found is None:
+        return
+    try:
+        registry.endpoint(version.id)
+    except NotFoundError:
+        registry.set_endpoint(version.id, found, now=now, by=version.provider)
 
 
 @contextmanager

@@ -229,6 +229,49 @@ class Settings(BaseSettings):
         True, description="Approvals can be answered in Prefect's UI too, which does not know who answers"
     )
 
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity of what the processes log to standard error"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON object a line"
+    )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="OpenTelemetry collector that spans go to over HTTP; default OTEL_EXPORTER_OTLP_ENDPOINT, else none",
+    )
+    metrics_key: SecretStr | None = Field(
+        None,
+        description="Opens the loop's figures in the API's `/metrics`; without it they are shown to this machine alone",
+    )
+    notify_webhook_url: SecretStr | None = Field(
+        None,
+        description="Slack-compatible incoming webhook that notices are sent to; hidden, as it is the key",
+    )
+    notify_email_to: str | None = Field(None, description="Addresses that notices are mailed to, by commas")
+    notify_email_from: str | None = Field(
+        None, description="Address that they come from; default the first of the recipients"
+    )
+    smtp_url: SecretStr | None = Field(
+        None, description="Mail server, `smtp://user:password@host:587` (STARTTLS) or `smtps://...:465`"
+    )
+    notify_min_severity: Literal["information", "warning", "alarm"] = Field(
+        "information", description="Notices below it are kept in the store and not sent"
+    )
+    dashboard_session_key: SecretStr | None = Field(
+        None,
+        description="Signs the dashboard's sessions, 32 bytes or more; a random one for each start when absent",
+    )
+    dashboard_session_hours: float = Field(
+        8.0, gt=0, le=168, description="After so long one signs in to the dashboard again"
+    )
+    dashboard_https: bool = Field(
+        False,
+        description="Browsers reach the dashboard by https, as behind a proxy: its cookies travel no other way",
+    )
+    prefect_ui_url: str | None = Field(
+        None, description="Prefect's UI as browsers reach it; default the address of its API without `/api`"
+    )
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.home.resolve() / 'gateway-tuning.db'}"

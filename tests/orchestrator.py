@@ -35,6 +35,6 @@ class MemoryOrchestrator:
         if not self.answers:
             raise OrchestratorError("Prefect does not answer")
 
-    def turn(self, run_id, status, message=""):
+    def turn(self, run_id, status, message="", *, crashed=False):
         if not self.read(run_id).status.is_terminal:
-            self.runs[run_id] = replace(self.runs[run_id], status=status, message=message)
+            self.runs[run_id] = replace(self.runs[run_id], status=status, message=message, crashed=crashed)

@@ -1,7 +1,6 @@
 """Runs the local fine-tuning service as a process of its own."""
 
 import fcntl
-import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway_tuning.errors import ConfigurationError, ConflictError, missing_extra
+from gateway_tuning.observability import logs
 from gateway_tuning.processes import when_parent_ends
 from gateway_tuning.settings import Settings
 
@@ -42,7 +42,7 @@ def serve(
         raise ConfigurationError(
             f"On {host} anybody could call this service; set GATEWAY_TUNING_LOCAL_SERVICE_KEY, or listen on 127.0.0.1"
         )
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(settings.log_level, settings.log_format)
     folder = settings.home / "local-service"
     with _alone_in(folder), _listening(host, port) as listener:
         service = open_service(folder.resolve(), settings.cache_dir.resolve(), parallel=parallel)
@@ -51,6 +51,7 @@ def serve(
             proxy_headers=False,
             access_log=False,
             server_header=False,
+            log_config=None,  # as everything else in this process
             log_level="warning",
             timeout_graceful_shutdown=_OPEN_REQUESTS_S,
         )

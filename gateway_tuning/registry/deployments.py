@@ -54,6 +54,12 @@ def deployments(engine: sa.Engine, model: str) -> Deployments:
         return Deployments(model, tuple(_now(connection, model)), tuple(_history(connection, model)))
 
 
+def served_now(engine: sa.Engine, model: str) -> tuple[Deployment, ...]:
+    """`deployments` without how it came to that."""
+    with reading(engine) as connection:
+        return tuple(_now(connection, model))
+
+
 def _now(connection: sa.Connection, model: str) -> list[Deployment]:
     stable = connection.execute(
         sa.select(aliases.c.version_id, aliases.c.updated_at).where(

@@ -9,6 +9,8 @@ from gateway_tuning.registry.statuses import ModelStatus
 
 STABLE, CANDIDATE = "stable", "candidate"
 
+MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # it becomes part of object keys and addresses
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:

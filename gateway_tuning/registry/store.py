@@ -14,7 +14,7 @@ from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.registry.rules import require_change, require_revision
 from gateway_tuning.registry.statuses import UNFINISHED, ModelStatus, StatusChange
 from gateway_tuning.storage.database import first_insert_wins, reading
-from gateway_tuning.storage.tables import aliases, canaries, model_versions
+from gateway_tuning.storage.tables import aliases, canaries, model_versions, models
 from gateway_tuning.storage.tenants import claim_model
 
 
@@ -60,6 +60,12 @@ class Registry:
             query = query.where(model_versions.c.model == model)
         with reading(self._engine) as connection:
             return [version_rows.version_of(row) for row in connection.execute(query)]
+
+    def models(self, tenant: str) -> list[str]:
+        """Names of the tenant's models, in their order."""
+        query = sa.select(models.c.name).where(models.c.tenant == tenant).order_by(models.c.name)
+        with reading(self._engine) as connection:
+            return list(connection.execute(query).scalars())
 
     def change_status(
         self,
@@ -132,7 +138,9 @@ class Registry:
         with reading(self._engine) as connection:
             found = endpoint_rows.find_endpoint(connection, version_id)
         if found is None:
-            raise NotFoundError(f"Nothing serves {version_id}; start a server for it first")
+            raise NotFoundError(
+                f"Nothing serves {version_id}: say where it answers, by `gateway-tuning models endpoint {version_id} URL`"
+            )
         return found
 
     def endpoint_changes(self, version_id: str) -> list[EndpointChange]:

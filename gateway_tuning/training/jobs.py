@@ -13,6 +13,7 @@ from gateway_tuning.datasets.retired import require_live
 from gateway_tuning.errors import NotFoundError
 from gateway_tuning.storage import leases
 from gateway_tuning.storage.database import first_insert_wins, reading
+from gateway_tuning.storage.paging import newest_first, owned_row
 from gateway_tuning.storage.tables import tuning_jobs
 from gateway_tuning.training.job import Checkpoint, JobStatus, ProviderJob, TuningSpec
 from gateway_tuning.training.watching.limits import Limits, Sight, merged
@@ -178,6 +179,15 @@ class JobStore:
     def get(self, key: str) -> TuningJob:
         with reading(self._engine) as connection:
             return _one(connection, key)
+
+    def page(self, tenant: str, *, limit: int, before: tuple[datetime, str] | None = None) -> list[TuningJob]:
+        """Newest first; `before` is time and key of the last one of the page before."""
+        rows = newest_first(self._engine, tuning_jobs, tenant=tenant, limit=limit, before=before, key="key")
+        return [_job(row) for row in rows]
+
+    def owned(self, key: str, *, tenant: str) -> TuningJob:
+        """Raises NotFoundError; a job of another tenant is not found either."""
+        return _job(owned_row(self._engine, tuning_jobs, key, tenant=tenant, what="tuning job", key="key"))
 
     def all(self) -> list[TuningJob]:
         return self._select()

@@ -61,7 +61,7 @@ def test_the_threshold_of_a_model_is_set_and_shown(run):
         (["feedback", "import", "nowhere.jsonl"], "nowhere.jsonl"),
         (["cycles", "show", "c9"], "No cycle c9"),
         (["cycles", "abandon", "c9"], "No cycle c9"),
-        (["jobs", "cancel", "j9"], "0 jobs begin with"),
+        (["jobs", "cancel", "j9"], "No job begins with j9"),
         (["models", "threshold", "m9"], "No model m9"),
         (["serve-models", "assistant"], "GATEWAY_TUNING_LOCAL_SERVER_KEY"),
         (["serve-local", "--host", "0.0.0.0"], "GATEWAY_TUNING_LOCAL_SERVICE_KEY"),  # noqa: S104 - refused

@@ -267,5 +267,5 @@ def _end(connection: sa.Connection, shadow: Shadow, state: State, reason: str, n
 def _get(connection: sa.Connection, shadow_id: str) -> Shadow:
     row = connection.execute(sa.select(shadows).where(shadows.c.id == shadow_id)).one_or_none()
     if row is None:
-        raise NotFoundError(f"No shadow {shadow_id}; `gateway-tuning shadow status` lists them")
+        raise NotFoundError(f"No shadow {shadow_id}; `gateway-tuning shadow list` lists them")
     return shadow_of(row)

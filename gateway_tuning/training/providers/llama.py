@@ -141,11 +141,19 @@ class LlamaProvider:
 
     def _ensure_worker(self, folder: JobFolder) -> None:
         with _workers_lock:
+            _forget_ended()
             if _is_alive(folder):
                 return
             arguments = [str(folder.path), str(self.cache_dir.resolve())]
             child = processes.spawn(worker.MODULE, arguments, log=folder.log, env=worker.ENVIRONMENT)
             _workers[folder.path] = child
+
+
+def _forget_ended() -> None:
+    """Looking at an ended worker takes it out of the system's table: a service would collect one a job."""
+    for path, child in list(_workers.items()):
+        if child.poll() is not None:
+            del _workers[path]
 
 
 def _is_alive(folder: JobFolder) -> bool:

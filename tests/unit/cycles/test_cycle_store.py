@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from gateway_tuning.cycles.cycle import CycleOutcome, CycleStatus, StageResult
@@ -96,3 +98,30 @@ def test_a_cycle_that_awaits_approval_is_unfinished_and_can_be_abandoned(cycles,
 
     assert (ended.status, ended.outcome) == (CycleStatus.FINISHED, CycleOutcome.ABANDONED)
     assert begin(cycles, now, plan={"epochs": 2}).id != cycle.id
+
+
+def test_a_cycle_knows_the_run_that_carried_it_last_and_only_its_holder_says_so(engine, cycles, now):
+    first = begin(cycles, now)
+    lease = leases.acquire(engine, first.lease_name, owner="a", now=now, seconds=10)
+    cycles.carried_by(first.id, "run-1", lease=lease)
+    later = now + timedelta(seconds=11)
+    other = leases.acquire(engine, first.lease_name, owner="b", now=later, seconds=10)
+    cycles.carried_by(first.id, "run-2", lease=other)
+
+    with pytest.raises(ConflictError):
+        cycles.carried_by(first.id, "run-1", lease=lease)
+
+    assert (first.run_id, cycles.get(first.id).run_id) == (None, "run-2")
+
+
+def test_what_a_stage_left_leads_back_to_its_cycles_of_the_tenant_newest_first(engine, cycles, now):
+    made = []
+    for watermark in (7, 8):
+        cycle = begin(cycles, now + timedelta(hours=watermark), watermark=watermark)
+        lease = leases.acquire(engine, cycle.lease_name, owner="a", now=now, seconds=10)
+        cycles.record_stage(cycle.id, "train", StageResult(id="m@1"), seconds=1, lease=lease, now=now)
+        cycles.finish(cycle.id, CycleOutcome.REJECTED, (), now=now)
+        made.append(cycle.id)
+
+    assert cycles.that_made("t", "m@1") == made[::-1]
+    assert cycles.that_made("another", "m@1") == []

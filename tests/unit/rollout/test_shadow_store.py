@@ -44,7 +44,7 @@ def test_a_shadow_is_kept_as_it_was_started(store, start):
     assert store.all("assistant") == [shadow]
     assert store.all("another") == []
     assert (shadow.control, shadow.spent, shadow.held) == ("v1", 0, 0)
-    with pytest.raises(NotFoundError, match="shadow status"):
+    with pytest.raises(NotFoundError, match="shadow list"):
         store.get("unknown")
 
 

@@ -1,0 +1,1 @@
+"""What makes the documentation's site: the reference, from code, and the hooks of MkDocs."""
