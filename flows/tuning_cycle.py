@@ -16,9 +16,11 @@ from gateway_tuning.rollout.gate import GateOutcome
 from tasks.cycles import (
     approval_is_needed,
     ask_approval,
+    comes_by_itself,
     enter_canary,
     finish_cycle,
     hold,
+    is_of,
     open_cycle,
     read_cycle,
     shown,
@@ -40,7 +42,9 @@ def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:  # noqa: PLR0911 - each is a
     Args:
         plan: every choice of this cycle; the defaults suit a first run.
     """
-    cycle = open_cycle(plan)
+    cycle = open_cycle(plan, by_itself=comes_by_itself())
+    if not is_of(cycle, plan):
+        return cycle  # it goes on by its own plan, and nobody asked for this one
     if cycle.status is not CycleStatus.RUNNING:
         return shown(cycle)
     with hold(cycle) as run:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from gateway_tuning.cycles.cycle import Cycle, CycleOutcome, Stage, StageResult
@@ -38,18 +39,42 @@ def started_by() -> str:
     return "prefect" if run_id is None else runtime().runs.get(run_id).started_by
 
 
+def comes_by_itself() -> bool:
+    """Whether a schedule or an event started this flow run: there is nobody whose plan it would be."""
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    if run is None or run_of_tags(run.tags or ()) is not None:
+        return False
+    return (
+        run.auto_scheduled or run.idempotency_key is not None
+    )  # as Prefect's automations have it, and no form
+
+
 @task(name="open cycle", **BRIEF)
-def open_cycle(plan: CyclePlan) -> Cycle:
-    """Continue the model's unfinished cycle, or pin the feedback and the incumbent of a new one."""
-    cycle = runtime().cycles.open(
-        tenant=plan.tenant,
-        model=plan.model,
-        plan=plan.model_dump(mode="json"),
-        watermark=runtime().feedback.watermark(plan.tenant),
-        incumbent=_incumbent(plan).id,
-        started_by=started_by(),
-        now=now(),
-    )
+def open_cycle(plan: CyclePlan, *, by_itself: bool = False) -> Cycle:
+    """Continue the model's unfinished cycle, or pin the feedback and the incumbent of a new one.
+
+    A run that came `by_itself` gets the unfinished cycle also where that has another plan, see `is_of`.
+
+    Raises:
+        ConflictError: the unfinished cycle has another plan than the one that somebody asked for.
+    """
+    try:
+        cycle = runtime().cycles.open(
+            tenant=plan.tenant,
+            model=plan.model,
+            plan=plan.model_dump(mode="json"),
+            watermark=runtime().feedback.watermark(plan.tenant),
+            incumbent=_incumbent(plan).id,
+            started_by=started_by(),
+            now=now(),
+        )
+    except ConflictError as error:
+        other = runtime().cycles.unfinished(plan.tenant, plan.model)
+        if other is None or not by_itself:
+            raise
+        _one_at_a_time(f"This run came by itself and ends: {error}", other.id)
+        return other
     logger.info("cycle %s of %s: %s", cycle.id, cycle.model, cycle.outcome or cycle.status)
     return cycle
 
@@ -70,8 +95,7 @@ def hold(cycle: Cycle) -> Iterator[RunStage | None]:
         )
     except ConflictError as error:
         told = f"Cycle `{cycle.id}` of {cycle.model} is being worked on already, so this run ends: {error}"
-        logger.warning("%s", told)
-        create_markdown_artifact(f"# One cycle at a time\n\n{told}", key="cycle", description=cycle.id)
+        _one_at_a_time(told, cycle.id)
         yield None
         return
     if flow_run.root_flow_run_id is not None:
@@ -103,6 +127,15 @@ def hold(cycle: Cycle) -> Iterator[RunStage | None]:
         released.set()
         renewal.join()
         leases.release(engine, lease, now=now())
+
+
+def is_of(cycle: Cycle, plan: CyclePlan) -> bool:
+    return cycle.plan == plan.model_dump(mode="json")
+
+
+def _one_at_a_time(told: str, subject: str) -> None:
+    logger.warning("%s", told)
+    create_markdown_artifact(f"# One cycle at a time\n\n{told}", key="cycle", description=subject)
 
 
 @task(name="stages of cycle", **BRIEF)

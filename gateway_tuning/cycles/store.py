@@ -78,6 +78,16 @@ class CycleStore:
                 _cycle(row) for row in connection.execute(sa.select(cycles).order_by(cycles.c.created_at))
             ]
 
+    def unfinished(self, tenant: str, model: str) -> Cycle | None:
+        query = sa.select(cycles).where(
+            cycles.c.tenant == tenant,
+            cycles.c.model == model,
+            cycles.c.status != CycleStatus.FINISHED.value,
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _cycle(row)
+
     def running(self) -> list[Cycle]:
         """Cycles that have stages before them. Whether anybody works on one, its lease says."""
         query = sa.select(cycles).where(cycles.c.status == CycleStatus.RUNNING.value)

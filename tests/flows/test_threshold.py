@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway_tuning.access.audit import AuditLog
-from gateway_tuning.cycles.cycle import CycleStatus, StageResult
+from gateway_tuning.cycles.cycle import CycleOutcome, CycleStatus, StageResult
 from gateway_tuning.cycles.plan import CyclePlan
 from gateway_tuning.cycles.store import CycleStore
 from gateway_tuning.datasets.manifest import Manifest
@@ -338,3 +338,41 @@ def ended_run(store, run_id, prefect=None):
     if prefect is not None:
         run = store.refresh(run, prefect, now=now())
     return run if run.status.is_terminal else None
+
+
+def test_a_run_that_comes_by_itself_leaves_a_cycle_of_another_plan_alone_and_one_by_hand_says_so(
+    served, engine
+):
+    ours = CyclePlan(model="initech-bot", tenant="initech")
+    claim_model(engine, ours.model, ours.tenant, now=now())
+    Registry(engine).register(
+        ModelVersion(
+            id="initech-bot@0",
+            tenant="initech",
+            model="initech-bot",
+            base_model="b",
+            provider="llama",
+            created_at=now(),
+        )
+    )
+    Registry(engine).point(ours.model, STABLE, "initech-bot@0", reason="a test", now=now())
+    cycles = CycleStore(engine)
+    cycle = cycles.open(
+        tenant="initech", model="initech-bot", plan=ours.model_dump(mode="json"), watermark=0,
+        incumbent="initech-bot@0", started_by="user:anna", now=now(),
+    )  # fmt: skip
+    other = ours.model_copy(update={"recipe": ours.recipe.model_copy(update={"max_records": 7})})
+    deployment = served.deployment("tuning-cycle")["id"]
+    by_hand = call(
+        f"{served.url}/deployments/{deployment}/create_flow_run",
+        {"parameters": {"plan": other.model_dump(mode="json")}},
+    )
+
+    assert served.run("tuning-cycle", plan=other.model_dump(mode="json"))["type"] == "COMPLETED"
+    refused = wait_for(lambda: served.ended(by_hand["id"]), 400)
+
+    assert refused["type"] == "FAILED"
+    assert cycle.id in refused["message"]
+    assert cycles.get(cycle.id).plan == ours.model_dump(mode="json")
+    assert cycles.stages(cycle.id) == {}
+    cycles.finish(cycle.id, CycleOutcome.ABANDONED, ("the test is over",), now=now())
