@@ -50,7 +50,15 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_finish():
+def pytest_collection_finish(session):
+    if getattr(session.config.option, "loadgroup", False) and any("@" not in i.nodeid for i in session.items):
+        raise pytest.UsageError(
+            "pytest-xdist has lost the groups: shared set-ups would be made in each process"
+        )
+    _freeze()
+
+
+def _freeze():
     """What is there now stays to the end; looking through it for cycles again and again took up to half of a test."""
     gc.collect()
     gc.freeze()
