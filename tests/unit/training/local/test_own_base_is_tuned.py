@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_tuning.errors import ProviderError
+from gateway_tuning.errors import ConflictError, ProviderError
 from gateway_tuning.training.job import JobStatus, TrainingFiles, TuningSpec
 from gateway_tuning.training.providers import llama
 from tests.unit.training.local import tiny
@@ -103,9 +103,19 @@ def test_a_killed_job_goes_on_against_the_same_reference_and_leaves_nothing_of_t
     assert (folder / "reference.json").read_bytes() == reference
     assert "resumed" in (folder / "progress.jsonl").read_text()
 
-    provider.discard(job.id)
+    wait_for_its_end(provider, job.id)
     left = {path.name for path in folder.iterdir()}
     assert left == {"spec.json", "status.json", "progress.jsonl", "lock", "result"}
+
+
+def wait_for_its_end(provider, job_id):
+    """Its result is there a moment before its process is gone, which nobody discards it from under."""
+    for _ in range(100):
+        try:
+            return provider.discard(job_id)
+        except ConflictError:
+            time.sleep(0.1)
+    return provider.discard(job_id)
 
 
 @pytest.mark.parametrize(
