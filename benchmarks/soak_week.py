@@ -27,7 +27,7 @@ KILLED = ("api", "gateway", "models", "worker", "prefect", "postgresql")
 S3_AWAY_SECONDS = 15.0
 PROVIDER_AWAY_SECONDS = 30.0
 CYCLE_SECONDS = 1800.0
-DAYS = ("bad", "run", "outage", "cycle", "second", "drift", "kills", "s3")
+DAYS = ("run", "outage", "bad", "cycle", "second", "drift", "kills", "s3")
 QUICK = ("run", "cycle", "kills", "s3")
 
 
@@ -58,10 +58,10 @@ class Week:
             self._day("Monday: last month's feedback is imported", self.import_feedback)
             self._day("Monday: the first cycle is asked for, and users begin", self.begin)
             plan: dict[str, tuple[tuple[str, Callable[[], None]], ...]] = {
-                "bad": (("Tuesday: a bad candidate meets users while the cycle trains", self.bad_candidate),),
                 "run": (("Tuesday: the run that carries the cycle is killed", self.kill_flow_run),),
-                "outage": (("Wednesday: the provider is away while it trains", self.provider_outage),),
-                "cycle": (("Thursday: the first cycle comes to its end", self.await_cycle),),
+                "outage": (("Tuesday: the provider is away while it trains", self.provider_outage),),
+                "bad": (("Wednesday: a bad candidate meets users", self.bad_candidate),),
+                "cycle": (("Thursday: the first cycle comes to its end", self.first_cycle),),
                 "second": (
                     ("Friday: a second cycle, begun by the threshold, comes to its end", self.second_cycle),
                 ),
@@ -103,10 +103,8 @@ class Week:
                 process.kill()
         self.note(f"{len(processes)} processes of runs were killed")
 
-    def await_cycle(self) -> None:
-        """The newest cycle, to the end of its canary."""
-        cycle = until(self._ended_cycle, CYCLE_SECONDS, every=2)
-        self.note(f"cycle {cycle['id']} ended as {cycle['outcome']}: {'; '.join(cycle['reasons'])}")
+    def first_cycle(self) -> None:
+        self._await_cycle(lambda: self._people.cycles()[-1])
 
     def bad_candidate(self) -> None:
         """Registered by hand, as a team does with a model of its own; its canary has to take it back."""
@@ -147,14 +145,13 @@ class Week:
 
     def second_cycle(self) -> None:
         """Where the threshold began none within five minutes, one that is asked for."""
-        first = len(self._people.cycles())
         try:
-            until(lambda: len(self._people.cycles()) > first or self._open_cycle(), 300, every=2)
+            until(self._second_cycle, 300, every=2)
         except TimeoutError:
             self.note("no cycle was begun by the threshold within five minutes; one is asked for")
             self._people.ask("/tuning-cycles", plans.CYCLE)
-            until(self._open_cycle, 120, every=2)
-        self.await_cycle()
+            until(self._second_cycle, 120, every=2)
+        self._await_cycle(self._second_cycle)
 
     def drift(self) -> None:
         before = len(self._users.ledger.acknowledged)
@@ -211,9 +208,19 @@ class Week:
     def _open_cycle(self) -> dict[str, Any] | None:
         return next((one for one in self._people.cycles() if one["status"] != "finished"), None)
 
-    def _ended_cycle(self) -> dict[str, Any] | None:
-        newest = self._people.cycles()[0]
-        return newest if newest["status"] == "finished" else None
+    def _second_cycle(self) -> dict[str, Any] | None:
+        found = self._people.cycles()
+        return found[-2] if len(found) > 1 else None
+
+    def _await_cycle(self, find: Callable[[], dict[str, Any] | None]) -> None:
+        """To the end of its canary."""
+
+        def ended() -> dict[str, Any] | None:
+            found = find()
+            return found if found and found["status"] == "finished" else None
+
+        cycle = until(ended, CYCLE_SECONDS, every=2)
+        self.note(f"cycle {cycle['id']} ended as {cycle['outcome']}: {'; '.join(cycle['reasons'])}")
 
     def _ended_canary_of_broken(self) -> dict[str, Any] | None:
         of_broken = [one for one in self._people.canaries() if one["candidate"] == BROKEN]

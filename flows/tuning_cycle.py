@@ -19,6 +19,7 @@ from tasks.cycles import (
     comes_by_itself,
     enter_canary,
     finish_cycle,
+    gives_way,
     hold,
     is_of,
     open_cycle,
@@ -69,7 +70,8 @@ def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:  # noqa: PLR0911 - each is a
         if asks and not ask_approval(cycle.id, candidate.id, gate.detail["reasons"]):
             return read_cycle(cycle.id)  # the approval starts this flow again, which goes on from here
 
-        canary = f"canary-{cycle.id}"
+        if gives_way(cycle.id):
+            return read_cycle(cycle.id)
         begin = partial(start_canary, started_by=cycle.started_by)
-        run("canary", begin, canary, plan.model, candidate.id, cycle.incumbent, plan.canary)
+        run("canary", begin, cycle.canary_id, plan.model, candidate.id, cycle.incumbent, plan.canary)
         return enter_canary(cycle.id)

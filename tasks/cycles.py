@@ -174,6 +174,25 @@ def ask_approval(cycle_id: str, candidate: str, reasons: list[str]) -> bool:
     return approved
 
 
+@task(name="give way", **BRIEF)
+def gives_way(cycle_id: str) -> bool:
+    """True where its canary cannot start: it waits for another one of the model to end, or is of no use any more.
+
+    No process waits: reconcile-runs goes on with the cycle.
+    """
+    cycle = runtime().cycles.get(cycle_id)
+    obstacle = runtime().canaries.obstacle(cycle.canary_id, model=cycle.model, control=cycle.incumbent)
+    if obstacle is None:
+        return False
+    if obstacle.passes:
+        runtime().cycles.waits(cycle_id, obstacle.reason)
+        logger.info("cycle %s waits: %s", cycle_id, obstacle.reason)
+        shown(runtime().cycles.get(cycle_id))
+    else:
+        finish_cycle.fn(cycle_id, CycleOutcome.INCONCLUSIVE, (obstacle.reason,))
+    return True
+
+
 @task(name="read cycle", **BRIEF)
 def read_cycle(cycle_id: str) -> Cycle:
     return runtime().cycles.get(cycle_id)

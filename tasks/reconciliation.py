@@ -65,7 +65,7 @@ def restart_cycles(grace_seconds: float) -> dict[str, str]:
     busy |= {subject_of(run.parameters) for run in rt.runs.waiting(_CYCLE)}
     told = {}
     for cycle in idle:
-        if (cycle.tenant, cycle.model) not in busy:
+        if (cycle.tenant, cycle.model) not in busy and not _waits(cycle):
             told[cycle.id] = _go_on(cycle)
             logger.info("cycle %s of %s: %s", cycle.id, cycle.model, told[cycle.id])
     return told
@@ -84,6 +84,14 @@ def _is_idle(cycle: Cycle, grace_seconds: float) -> bool:
     """A run that has just opened its cycle takes the lease next."""
     long_ago = now() - timedelta(seconds=grace_seconds)
     return cycle.created_at < long_ago and _holder(cycle) is None
+
+
+def _waits(cycle: Cycle) -> bool:
+    """For another canary of its model, as its run said when it ended."""
+    if not cycle.reasons:
+        return False
+    obstacle = runtime().canaries.obstacle(cycle.canary_id, model=cycle.model, control=cycle.incumbent)
+    return obstacle is not None and obstacle.passes
 
 
 def _holder(cycle: Cycle) -> str | None:
@@ -129,6 +137,8 @@ def _lost(cycle: Cycle) -> str | None:
         # Its lease has run out: whoever held it cannot write under it any more.
         rt.prefect.crash(cycle.run_id, f"nobody holds the lease of cycle {cycle.id} any more")
         return "lost its process"
+    if last.status is RunStatus.SUCCEEDED:
+        return "has waited"
     return "lost its process" if last.crashed else "has a run that failed"
 
 

@@ -42,7 +42,10 @@ class StageResult(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """`run_id` is the orchestrator's run that carried it last; None before the first, and of earlier versions."""
+    """`run_id` is the orchestrator's run that carried it last; None before the first, and of earlier versions.
+
+    `reasons` are those of its end, or why a running one waits.
+    """
 
     id: str
     tenant: str
@@ -58,6 +61,10 @@ class Cycle:
     created_at: datetime
     finished_at: datetime | None
     run_id: str | None = None
+
+    @property
+    def canary_id(self) -> str:
+        return f"canary-{self.id}"
 
     @property
     def lease_name(self) -> str:

@@ -176,11 +176,18 @@ class CycleStore:
             connection.execute(sa.update(cycles).where(cycles.c.id == cycle_id).values(run_id=run_id))
 
     def enter_canary(self, cycle_id: str) -> None:
+        self._change_running(cycle_id, status=CycleStatus.IN_CANARY.value, reasons=[])
+
+    def waits(self, cycle_id: str, reason: str) -> None:
+        """A running cycle's next stage cannot begin yet."""
+        self._change_running(cycle_id, reasons=[reason])
+
+    def _change_running(self, cycle_id: str, **values: object) -> None:
         with self._engine.begin() as connection:
             connection.execute(
                 sa.update(cycles)
                 .where(cycles.c.id == cycle_id, cycles.c.status == CycleStatus.RUNNING.value)
-                .values(status=CycleStatus.IN_CANARY.value)
+                .values(**values)
             )
 
     def finish(

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,13 +11,15 @@ from gateway_tuning.drift.columns import OTHER, OTHER_WORDS, Binned, category_bi
 from gateway_tuning.drift.result import Bin, Unmeasured
 from gateway_tuning.drift.settings import DriftSettings
 from gateway_tuning.drift.statistics import Shift, Units, shifts, units
-from gateway_tuning.drift.texts.classifier import Separation, separate
 from gateway_tuning.drift.texts.language import LanguageOf, languages
 from gateway_tuning.drift.texts.sample import Rows, drawn, halves
 from gateway_tuning.drift.texts.telling import telling_words
 from gateway_tuning.drift.texts.topics import TooFewWordsError, TopicModel
 from gateway_tuning.drift.texts.words import Words, count_words, frequent, tokenize
 from gateway_tuning.drift.window import Window
+
+if TYPE_CHECKING:
+    from gateway_tuning.drift.texts.classifier import Separation
 
 _CLASSIFIED = 3_000  # rows a side: more would not change what the classifier finds, only what it takes
 _TOLD = 5  # words of a prompt
@@ -35,7 +38,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    separation: Separation
+    separation: "Separation"
     words: tuple[Words, Words]
     rows: tuple[int, int]
 
@@ -232,6 +235,9 @@ def _classify(before: _Texts, after: _Texts, settings: DriftSettings) -> tuple[T
     if len(set(prompts)) == 1:
         return None, "all prompts are the same text"
     of = units(before.groups, after.groups)
+    # With it comes scipy.stats: half a second that every run of every flow would take to start.
+    from gateway_tuning.drift.texts.classifier import separate
+
     separation = separate(prompts, [*before.groups, *after.groups], of, seed=settings.seed)
     words = telling_words(before.words, after.words, (before.groups, after.groups))
     return Telling(separation, words, (before.size, after.size)), None

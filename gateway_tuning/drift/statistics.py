@@ -11,7 +11,7 @@ from math import exp, lgamma
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
+from scipy import sparse
 
 from gateway_tuning.drift.columns import Counts
 
@@ -132,6 +132,8 @@ def p_value_of(observed: float, shuffled: Floats, *, smallest: float) -> float:
     spread = float(shuffled.std())
     if as_large or spread == 0:
         return counted
+    from scipy import stats  # half a second, which every run of every flow would take to start
+
     z = (observed - float(shuffled.mean())) / spread
     skew = float(stats.skew(shuffled))
     tail = float(stats.norm.sf(z) if abs(skew) < _SYMMETRIC else stats.pearson3.sf(z, skew))

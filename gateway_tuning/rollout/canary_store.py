@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -24,6 +24,14 @@ from gateway_tuning.storage.database import reading
 from gateway_tuning.storage.tables import canaries
 
 Judge = Callable[[Statistics, CanaryPolicy, tuple[Metric, ...]], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a canary cannot start. It `passes` where another canary of the model has to end first."""
+
+    reason: str
+    passes: bool
 
 
 class CanaryStore:
@@ -97,6 +105,19 @@ class CanaryStore:
                 f"Canary {canary_id} compares other versions or has another policy; use a new id"
             )
         return found
+
+    def obstacle(self, canary_id: str, *, model: str, control: str) -> Obstacle | None:
+        """None where it can start now, or has started."""
+        with reading(self._engine) as connection:
+            if canary_rows.find(connection, canary_id) is not None:
+                return None
+            stable = alias(connection, model, STABLE)
+        if stable != control:
+            moved = f"alias stable of {model} now points to {stable}, not to {control}, to which the candidate was compared"
+            return Obstacle(moved, passes=False)
+        for other in self.running(model):
+            return Obstacle(f"canary {other.id} of {model} has to end first", passes=True)
+        return None
 
     def get(self, canary_id: str) -> Canary:
         """Raises NotFoundError."""

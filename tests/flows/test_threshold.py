@@ -19,6 +19,7 @@ from gateway_tuning.feedback.threshold_watch import ThresholdWatch
 from gateway_tuning.processes import free_port
 from gateway_tuning.registry.model_version import STABLE, ModelVersion
 from gateway_tuning.registry.store import Registry
+from gateway_tuning.rollout.actions import CanaryActions
 from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.runs.approvals import ApprovalState, ApprovalStore
 from gateway_tuning.runs.orchestrator import RunStatus
@@ -184,6 +185,40 @@ def test_a_cycle_ends_its_run_to_wait_for_approval_and_a_later_answer_is_told_of
     late = wait_for(lambda: served.ended(form["id"]), 180)
     assert late["type"] == "FAILED"
     assert "approved by user:ben already; nothing was changed" in late["message"]
+
+
+def test_a_cycle_waits_until_another_canary_of_its_model_has_ended_and_then_goes_on(served, engine):
+    plan = CyclePlan(tenant="tyrell", model="tyrell-bot")
+    cycle = at_the_gate(engine, served, plan)
+    cycles, canaries = CycleStore(engine), CanaryStore(engine)
+    other = {"tenant": "tyrell", "model": "tyrell-bot", "candidate": "tyrell-bot@other"}
+    canaries.start("of-another", control="tyrell-bot@0", policy=plan.canary, now=now(), **other)
+
+    assert served.run("tuning-cycle", plan=plan.model_dump(mode="json"))["type"] == "COMPLETED"
+    waiting = cycles.get(cycle.id)
+    assert (waiting.status, waiting.reasons) == (
+        CycleStatus.RUNNING,
+        ("canary of-another of tyrell-bot has to end first",),
+    )
+    assert served.run("reconcile-runs", grace_seconds=0)["type"] == "COMPLETED"
+    assert cycles.get(cycle.id).run_id == waiting.run_id
+
+    CanaryActions(engine).abort("of-another", by="user:anna", reason="a test", now=now())
+    assert served.run("reconcile-runs", grace_seconds=0)["type"] == "COMPLETED"
+    begun = wait_for(lambda: cycles.get(cycle.id).status is CycleStatus.IN_CANARY and cycles.get(cycle.id))
+    assert begun.reasons == ()
+    assert canaries.get(cycle.canary_id).candidate == "tyrell-bot@1"
+
+
+def test_a_cycle_whose_stable_version_was_replaced_meanwhile_ends(served, engine):
+    plan = CyclePlan(tenant="wallace", model="wallace-bot")
+    cycle = at_the_gate(engine, served, plan)
+    Registry(engine).point("wallace-bot", STABLE, "wallace-bot@1", reason="by hand", now=now())
+
+    assert served.run("tuning-cycle", plan=plan.model_dump(mode="json"))["type"] == "COMPLETED"
+    ended = CycleStore(engine).get(cycle.id)
+    assert ended.outcome is CycleOutcome.INCONCLUSIVE
+    assert "now points to wallace-bot@1" in ended.reasons[0]
 
 
 def open_form(served, approval, after=None):

@@ -6,6 +6,8 @@ import pytest
 
 from gateway_tuning.cycles.cycle import StageResult
 from gateway_tuning.cycles.plan import CyclePlan
+from gateway_tuning.registry.model_version import STABLE, ModelVersion
+from gateway_tuning.rollout.actions import CanaryActions
 from gateway_tuning.runs.orchestrator import RunStatus
 from gateway_tuning.runs.run import Intent, RunKind
 from gateway_tuning.settings import Settings
@@ -162,6 +164,26 @@ def test_a_stage_that_was_finished_gives_it_another_three(rt, cycle, clock):
     clock.now += HOUR
 
     assert "restart 4 is run" in restart()[cycle.id]
+
+
+def test_a_cycle_that_waits_for_another_canary_is_left_alone_until_that_has_ended(rt, cycle, clock):
+    for version in ("acme-bot@0", "acme-bot@1"):
+        rt.registry.register(
+            ModelVersion(
+                id=version, tenant="acme", model="acme-bot", base_model="b", provider="llama", created_at=NOW
+            )
+        )
+    rt.registry.point("acme-bot", STABLE, "acme-bot@0", reason="a test", now=NOW)
+    rt.canaries.start(
+        "other", tenant="acme", model="acme-bot", candidate="acme-bot@1", control="acme-bot@0",
+        policy=PLAN.canary, now=clock.now,
+    )  # fmt: skip
+    rt.cycles.waits(cycle.id, "canary other of acme-bot has to end first")
+    rt.prefect.turn("o-first", RunStatus.SUCCEEDED)
+
+    assert restart() == {}
+    CanaryActions(rt.engine).abort("other", by="user:anna", reason="a test", now=clock.now)
+    assert restart()[cycle.id].startswith("has waited; restart 1 is run")
 
 
 def test_a_run_of_the_api_that_waits_to_be_started_goes_first(rt, cycle):

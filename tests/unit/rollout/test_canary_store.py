@@ -52,6 +52,17 @@ def start(store, canary_id="c1", **changes):
     return store.start(canary_id, **arguments)
 
 
+def test_a_canary_waits_for_the_models_other_one_and_one_with_an_old_control_for_nothing(store):
+    assert store.obstacle("c1", model="m", control="v1") is None
+    start(store)
+    assert store.obstacle("c1", model="m", control="v1") is None  # it has started
+    other = store.obstacle("c2", model="m", control="v1")
+    old = store.obstacle("c2", model="m", control="v0")
+
+    assert (other.reason, other.passes) == ("canary c1 of m has to end first", True)
+    assert (old.passes, "points to v1, not to v0" in old.reason) == (False, True)
+
+
 def traffic(engine, *, canary_likes, control_likes, users=120):
     """Each user of both arms asks once and rates; the given share of each arm likes the answer."""
     batch = [
