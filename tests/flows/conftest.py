@@ -61,12 +61,13 @@ def wait_for(condition, seconds=180):
 class Served:
     """`url` is of the Prefect API; `home` is where the flows keep their state.
 
-    `scheduled` names the deployments that got runs from their schedules. Those of every few minutes are paused then:
-    their runs would take the cores from the tests.
+    `pid` is of `serve-flows`. `scheduled` names the deployments that got runs from their schedules. Those of every few
+    minutes are paused then: their runs would take the cores from the tests.
     """
 
     url: str
     home: Path
+    pid: int
     environment: dict[str, str]
     scheduled: frozenset[str]
 
@@ -145,7 +146,8 @@ def served(tmp_path_factory):
     try:
         wait_for(ready, 300)
         assert process.poll() is None, (home / "output.log").read_text()
-        yield Served(url, home, environment | {"PREFECT_API_URL": url}, wait_for(lambda: scheduled(url)))
+        told = environment | {"PREFECT_API_URL": url}
+        yield Served(url, home, process.pid, told, wait_for(lambda: scheduled(url)))
     finally:
         process.terminate()
         process.wait(60)

@@ -5,6 +5,7 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gateway_tuning.runs.orchestrator import RunStatus
@@ -89,3 +90,16 @@ def test_a_run_that_lost_its_worker_too_is_told_crashed_by_the_reconciliation(se
 
     seen = prefect.read(run["id"])
     assert (seen.status, seen.crashed, seen.message) == (RunStatus.FAILED, True, told)
+
+
+def worker(served):
+    found = [one for one in psutil.Process(served.pid).children() if "deployments.worker" in one.cmdline()]
+    return found[0] if found else None
+
+
+def test_a_worker_that_is_killed_is_followed_by_another_that_takes_the_next_run(served):
+    first = worker(served)
+    first.kill()
+
+    wait_for(lambda: worker(served) not in {None, first})
+    assert served.run("check-threshold", grace_seconds=0)["type"] == "COMPLETED"
