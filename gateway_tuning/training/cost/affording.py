@@ -23,6 +23,7 @@ from gateway_tuning.training.cost.passes import passes
 from gateway_tuning.training.cost.price_file import price_book
 from gateway_tuning.training.cost.reservations import Reservation, ReservationStore, State
 from gateway_tuning.training.cost.tokens import TokenCount
+from gateway_tuning.training.hosting import is_elsewhere
 from gateway_tuning.training.job import TuningSpec
 from gateway_tuning.training.jobs import JobStore, TuningJob, job_key
 
@@ -71,6 +72,7 @@ class Counter:
             max_hours=Decimal(str(max_hours)),
             validation=counted(VALIDATION) if through.through_validation else None,
             pace=history.pace(self.engine, manifest.tenant, spec.provider, spec.base_model),
+            is_elsewhere=is_elsewhere(spec.provider, self.settings),
         )
         return estimate(ask, book, today=today)
 

@@ -79,7 +79,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is to be estimated. `validation` is None where there is none; `max_hours` is where the job is stopped."""
+    """What is to be estimated. `validation` is None where there is none; `max_hours` is where the job is stopped.
+
+    `is_elsewhere`: another server with the provider's API is asked, whose prices may be others.
+    """
 
     provider: str
     base_model: str
@@ -90,6 +93,7 @@ class Ask:
     validation: TokenCount | None = None
     pace: Pace = field(default_factory=Pace)
     months_stored: int = MONTHS_STORED
+    is_elsewhere: bool = False
 
 
 def estimate(ask: Ask, book: PriceBook, *, today: date, margin: Decimal = MARGIN) -> Estimate:
@@ -115,6 +119,9 @@ def estimate(ask: Ask, book: PriceBook, *, today: date, margin: Decimal = MARGIN
         told = f"prices are in {' and '.join(currencies)}; give them in one currency in your price_file"
         parts.append(Part("currency", None, told))
     doubts += _doubts_of_prices(used, today)
+    if ask.is_elsewhere and not all(price.own for price in used):
+        told = f"prices are those of {ask.provider}, but another server is asked; give its own in your price_file"
+        doubts.append((Confidence.LOW, told))
     expected = _sum(parts)
     if expected is None:
         doubts = [(Confidence.UNKNOWN, part.told) for part in parts if part.amount is None]

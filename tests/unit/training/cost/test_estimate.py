@@ -138,6 +138,17 @@ def test_what_is_less_than_sure_is_a_reason_for_medium_confidence(changed, price
     assert reason in found.why
 
 
+def test_prices_of_the_provider_are_a_guess_for_another_server_and_ones_own_are_none():
+    ours = price(Unit.MILLION_TOKENS, "25")
+    elsewhere = replace(ASK, is_elsewhere=True)
+
+    guessed = estimate(elsewhere, book(ours), today=TODAY)
+    own = estimate(elsewhere, book(replace(ours, own=True)), today=TODAY)
+
+    assert (guessed.confidence, "another server is asked" in guessed.why) == (Confidence.LOW, True)
+    assert (own.confidence, own.expected) == (Confidence.HIGH, guessed.expected)
+
+
 @given(
     st.integers(0, 10**9),
     st.decimals("0.0001", "1000", places=4),
