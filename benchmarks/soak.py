@@ -54,7 +54,7 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     ports = Ports.free()
-    settings = environment(folder, ports, feedback_threshold=plans.THRESHOLD)
+    settings = environment(folder, ports)
     stack = Stack(parts(folder, ports, settings), settings, folder)
     began = datetime.now(UTC)
     # Asked to end, it ends what it started.

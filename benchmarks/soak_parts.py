@@ -40,7 +40,7 @@ class Ports:
         return cls(*(free_port() for _ in range(7)))
 
 
-def environment(home: Path, ports: Ports, *, feedback_threshold: int) -> dict[str, str]:
+def environment(home: Path, ports: Ports) -> dict[str, str]:
     """One set of settings for every process, as an env file would give it. Nothing of this machine's own is kept."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
     ours = {name: os.environ[name] for name in kept if name in os.environ}
@@ -68,7 +68,6 @@ def environment(home: Path, ports: Ports, *, feedback_threshold: int) -> dict[st
         "GATEWAY_TUNING_GATEWAY_REQUIRE_KEYS": "true",
         "GATEWAY_TUNING_RATING_TOKEN_KEY": rating_key,
         "GATEWAY_TUNING_RELEVANCE_SHARE": "0",
-        "GATEWAY_TUNING_FEEDBACK_THRESHOLD": str(feedback_threshold),
         "PREFECT_API_URL": prefect,
         "PREFECT_HOME": str(home / "prefect"),
         # Prefect on PostgreSQL wants pg_trgm, which the packaged server does not have: it keeps to SQLite here.

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[1]
-MARK = "GATEWAY_TUNING_SOAK"  # in the environment of every process of a run, to find them all at its end
+MARK = "SOAK_FOLDER"  # in the environment of every process of a run, to find them all at its end
 START_SECONDS = 240.0
 SAMPLE_SECONDS = 2.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -15,6 +15,7 @@ from benchmarks import soak_plans as plans
 from benchmarks.soak_operator import Operators, until
 from benchmarks.soak_stack import ROOT, Stack
 from benchmarks.soak_users import Users
+from gateway_tuning.feedback.threshold import ThresholdStore
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.registry.store import Registry
@@ -92,6 +93,14 @@ class Week:
     def begin(self) -> None:
         self._people.ask("/tuning-cycles", plans.CYCLE)
         until(self._people.stable, 300)
+        until(self._people.cycles, 60)
+        # From here on, so that what was imported begins no cycle beside this one.
+        engine = connect_database(self._database_url)
+        try:
+            thresholds = ThresholdStore(engine, default_count=500, default_hours=24)
+            thresholds.set("default", plans.MODEL, count=plans.THRESHOLD, hours=None)
+        finally:
+            engine.dispose()
         self._users.start()
 
     def kill_flow_run(self) -> None:

@@ -21,8 +21,10 @@ def list_cycles(*, as_json: AsJson = False) -> None:
     from gateway_tuning.cycles.store import CycleStore
 
     cycles = CycleStore(open_store(read_settings())).all()
+    shown = [cycle.reasons if as_json else cycle.reasons[:1] for cycle in cycles]  # a canary's are a page
     rows = [
-        [cycle.id, cycle.model, cycle.status, cycle.outcome, "; ".join(cycle.reasons)] for cycle in cycles
+        [cycle.id, cycle.model, cycle.status, cycle.outcome, "; ".join(reasons)]
+        for cycle, reasons in zip(cycles, shown, strict=True)
     ]
     show_table(["cycle", "model", "status", "outcome", "reasons"], rows, as_json=as_json)
 
@@ -30,7 +32,7 @@ def list_cycles(*, as_json: AsJson = False) -> None:
 @cycles_app.command("show")
 @told
 def show_cycle(cycle_id: CycleId, *, as_json: AsJson = False) -> None:
-    """Show what each stage of a cycle left."""
+    """Show what each stage of a cycle left, how it stands and why."""
     from gateway_tuning.cycles.store import CycleStore
 
     store = CycleStore(open_store(read_settings()))
@@ -42,6 +44,9 @@ def show_cycle(cycle_id: CycleId, *, as_json: AsJson = False) -> None:
         [stage.stage, stage.result.id, f"{stage.seconds:.1f}", stage.finished_at] for stage in stages.values()
     ]
     show_table(["stage", "result", "seconds", "finished"], rows)
+    typer.echo(f"\n{(cycle.outcome or cycle.status).replace('_', ' ').capitalize()}.")
+    for reason in cycle.reasons:
+        typer.echo(f"- {reason}")
 
 
 @cycles_app.command("abandon")
