@@ -19,6 +19,7 @@ from gateway_tuning.feedback.threshold import ThresholdStore
 from gateway_tuning.registry.endpoint import Endpoint
 from gateway_tuning.registry.model_version import ModelVersion
 from gateway_tuning.registry.store import Registry
+from gateway_tuning.rollout.canary_store import CanaryStore
 from gateway_tuning.storage.database import connect_database
 
 logger = logging.getLogger("soak")
@@ -190,6 +191,12 @@ class Week:
         """Users go on until the last canary has ended: without them it would wait for ever."""
         try:
             until(lambda: not self._open_cycle(), CYCLE_SECONDS, every=2)
+            # The gateways are asked about its end by the next advance-canaries.
+            engine = connect_database(self._database_url)
+            try:
+                until(lambda: not CanaryStore(engine).unverified(), 180, every=2)
+            finally:
+                engine.dispose()
         finally:
             self._users.stop()
             until(lambda: not self._flow_processes(), 300, every=2)

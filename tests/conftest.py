@@ -39,14 +39,23 @@ TRAINING = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With several processes, all that trains goes to one of them, and everything else by file. The longest begin."""
+    """With several processes, all that trains goes to one of them, all of one Prefect server to another, else by file.
+
+    The longest begin.
+    """
     root = Path(__file__).parent
-    paths = {item.path: item.path.relative_to(root).as_posix() for item in items}
+    groups = {item.path: _group(item.path.relative_to(root).as_posix()) for item in items}
     has_slow = {item.path for item in items if item.get_closest_marker("slow")}
     for item in items:
-        trains = paths[item.path].startswith(TRAINING)
-        item.add_marker(pytest.mark.xdist_group("training" if trains else paths[item.path]))
-    items.sort(key=lambda item: (not paths[item.path].startswith(TRAINING), item.path not in has_slow))
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+    first = ("training", "flows")
+    items.sort(key=lambda item: (*(groups[item.path] != one for one in first), item.path not in has_slow))
+
+
+def _group(path):
+    if path.startswith(TRAINING):
+        return "training"
+    return "flows" if path.startswith("flows/") else path
 
 
 @pytest.hookimpl(trylast=True)
