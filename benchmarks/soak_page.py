@@ -1,13 +1,17 @@
 """The page of a soak: one file that loads nothing. Every value is escaped."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+_SHORT = 32  # characters of a cell that stay on one line
+_TIME = re.compile(r"^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d)\.?\d*\+00:00$")
 STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;width:100%;font-size:.9rem}
-td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884;vertical-align:top;overflow-wrap:anywhere}
+td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884;vertical-align:top;overflow-wrap:break-word}
+th,.short{white-space:nowrap}ul{margin:.3rem 0;padding-left:1.2rem}summary{cursor:pointer}
 .good{color:#187a3c}.bad{color:#c62828;font-weight:600}small,.dim{opacity:.7}svg{width:100%;height:120px}
 polyline{fill:none;stroke:currentColor;stroke-width:1.5;vector-effect:non-scaling-stroke}
 @media(prefers-color-scheme:dark){.good{color:#6fcf97}.bad{color:#ff8a80}}
@@ -81,7 +85,8 @@ def render(found: Mapping[str, Any]) -> str:
 def _section(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return f"<h2>{escape(name.capitalize())}</h2><p class=dim>none</p>"
-    return f"<h2>{escape(name.capitalize())}</h2>" + _table(tuple(rows[0]), (row.values() for row in rows))
+    head = (column.removesuffix("_at").replace("_", " ") for column in rows[0])
+    return f"<h2>{escape(name.capitalize())}</h2>" + _table(head, (row.values() for row in rows))
 
 
 def _curves(samples: Mapping[str, Sequence[Sequence[float]]]) -> Iterable[str]:
@@ -106,9 +111,19 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(_or_unknown(value))
-    style = {"holds": " class=good", "does not hold": " class=bad"}.get(text, "")
-    return f"<td{style}>{escape(text)}</td>"
+    if isinstance(value, list):
+        return f"<td>{_folded([str(one) for one in value])}</td>"
+    text = _TIME.sub(r"\1", f"{value:.1f}" if isinstance(value, float) else str(_or_unknown(value)))
+    style = {"holds": "good", "does not hold": "bad"}.get(text, "short" if len(text) <= _SHORT else "")
+    return f"<td{f' class={style}' if style else ''}>{escape(text)}</td>"
+
+
+def _folded(reasons: Sequence[str]) -> str:
+    """The first says what it came to."""
+    if len(reasons) <= 1:
+        return escape("".join(reasons))
+    rest = "".join(f"<li>{escape(one)}</li>" for one in reasons[1:])
+    return f"<details><summary>{escape(reasons[0])}</summary><ul>{rest}</ul></details>"
 
 
 def _seconds(value: float | None) -> str:

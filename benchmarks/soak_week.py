@@ -144,7 +144,7 @@ class Week:
             raise RuntimeError(
                 f"the canary of a broken model ended as {canary['state']}: {canary['reasons']}"
             )
-        self.note(f"canary {canary['id']} was rolled back: {'; '.join(canary['reasons'])}")
+        self.note(f"canary {canary['id']} was rolled back: {canary['reasons'][0]}")
 
     def provider_outage(self) -> None:
         until(lambda: self._training_jobs("running"), 600, every=1)
@@ -236,7 +236,7 @@ class Week:
             return found if found and found["status"] == "finished" else None
 
         cycle = until(ended, CYCLE_SECONDS, every=2)
-        self.note(f"cycle {cycle['id']} ended as {cycle['outcome']}: {'; '.join(cycle['reasons'])}")
+        self.note(f"cycle {cycle['id']} ended as {cycle['outcome']}: {cycle['reasons'][0]}")
 
     def _ended_canary_of_broken(self) -> dict[str, Any] | None:
         of_broken = [one for one in self._people.canaries() if one["candidate"] == BROKEN]
