@@ -88,6 +88,7 @@ def _work(folder: JobFolder, cache: Path, interrupted: threading.Event) -> None:
 
 def _train(folder: JobFolder, spec: LocalSpec, cache: Path, interrupted: threading.Event) -> None:
     try:
+        import gguf  # noqa: F401 - used after the training, which would have been for nothing without it
         from tokenizers import Tokenizer
 
         from gateway_tuning.training.local.learning import trainer

@@ -84,6 +84,21 @@ def test_a_job_leaves_the_adapter_of_its_base_with_the_figures_of_its_method(pro
 
 
 @pytest.mark.slow
+def test_a_package_that_only_the_result_needs_is_missed_before_the_training(
+    provider, base, files_of, tmp_path, monkeypatch
+):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "gguf.py").write_text("raise ImportError('as if it were not there', name='gguf')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+
+    job = _ended(provider, provider.submit("without", _spec(base, "supervised"), files_of("supervised")).id)
+
+    assert job.status is JobStatus.FAILED
+    assert "gguf is not installed" in job.message
+    assert (job.progress, job.metrics) == (None, {})
+
+
+@pytest.mark.slow
 def test_a_killed_job_goes_on_against_the_same_reference_and_leaves_nothing_of_the_data(
     provider, base, files_of
 ):
