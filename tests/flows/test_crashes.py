@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,8 +94,11 @@ def test_a_run_that_lost_its_worker_too_is_told_crashed_by_the_reconciliation(se
 
 
 def worker(served):
-    found = [one for one in psutil.Process(served.pid).children() if "deployments.worker" in one.cmdline()]
-    return found[0] if found else None
+    for one in psutil.Process(served.pid).children():
+        with suppress(psutil.NoSuchProcess):  # one that has just ended has no command
+            if "deployments.worker" in one.cmdline():
+                return one
+    return None
 
 
 def test_a_worker_that_is_killed_is_followed_by_another_that_takes_the_next_run(served):

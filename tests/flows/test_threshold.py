@@ -399,12 +399,12 @@ def test_a_run_that_comes_by_itself_leaves_a_cycle_of_another_plan_alone_and_one
     )  # fmt: skip
     other = ours.model_copy(update={"recipe": ours.recipe.model_copy(update={"max_records": 7})})
     deployment = served.deployment("tuning-cycle")["id"]
+
+    assert served.run("tuning-cycle", plan=other.model_dump(mode="json"))["type"] == "COMPLETED"
     by_hand = call(
         f"{served.url}/deployments/{deployment}/create_flow_run",
         {"parameters": {"plan": other.model_dump(mode="json")}},
     )
-
-    assert served.run("tuning-cycle", plan=other.model_dump(mode="json"))["type"] == "COMPLETED"
     refused = wait_for(lambda: served.ended(by_hand["id"]), 400)
 
     assert refused["type"] == "FAILED"

@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from gateway_tuning.drift import measuring
 from gateway_tuning.drift.check import Window, check_drift, learn_topics
 from gateway_tuning.drift.result import read_report
 from gateway_tuning.drift.settings import DriftSettings
@@ -228,12 +227,12 @@ def test_an_error_does_not_quote_what_a_user_wrote():
     )
 
 
-@pytest.mark.parametrize("part", ["separate", "_learn"])
+@pytest.mark.parametrize("part", ["texts.classifier.separate", "measuring._learn"])
 def test_a_part_that_breaks_is_an_error_and_not_taken_for_too_little_to_measure(monkeypatch, part):
     def broken(*_, **__):
         raise ValueError("array must not contain infs or NaNs")
 
-    monkeypatch.setattr(measuring, part, broken)
+    monkeypatch.setattr(f"gateway_tuning.drift.{part}", broken)
 
     assert check_drift(window(1), window(2), QUICK, **ENGLISH).state == "error"
 
