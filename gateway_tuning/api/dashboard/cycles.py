@@ -103,7 +103,8 @@ def steps(cycle: Cycle, stages: Mapping[str, Stage], *, canary_state: str | None
         if stage is None:
             state = "not reached"
             if going_on:
-                state = "waiting" if cycle.status is CycleStatus.AWAITING_APPROVAL else "under way"
+                waits = cycle.status is CycleStatus.AWAITING_APPROVAL or cycle.reasons
+                state = "waiting" if waits else "under way"
                 going_on = False
             found.append(Step(name, state, None, None, None, None, "", "", ()))
             continue

@@ -114,6 +114,16 @@ def test_an_approval_that_it_awaits_is_said_and_leads_an_administrator_to_it(sig
     assert all(re.search(r"Canary <span[^>]*>waiting", page) for page in pages)
 
 
+def test_one_that_waits_for_another_canary_says_so_and_is_not_shown_at_work(signed_in, begun, engine):
+    cycle = begun("gate")
+    CycleStore(engine).waits(cycle.id, "canary c9 of m has to end first")
+
+    page = signed_in(Role.MODEL_VIEWER).get(f"{HOME}/cycles/{cycle.id}").text
+
+    assert "canary c9 of m has to end first" in page
+    assert re.search(r"Canary <span[^>]*>waiting", page)
+
+
 def test_an_ended_cycle_says_how_and_lives_no_more(signed_in, begun, engine):
     cycle = begun("gate")
     CycleStore(engine).finish(cycle.id, CycleOutcome.REJECTED, ("worse in <b>relevance</b>",), now=NOW)
