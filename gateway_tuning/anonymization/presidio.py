@@ -2,15 +2,14 @@
 
 import logging
 import re
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway_tuning.anonymization.entities import Span
+from gateway_tuning.anonymization.lean_imports import import_recognizers
 from gateway_tuning.anonymization.patterns.pattern import Text, merge
-from gateway_tuning.errors import AnonymizationError, ConfigurationError, missing_extra
+from gateway_tuning.errors import AnonymizationError, ConfigurationError
 
 if TYPE_CHECKING:
     from presidio_analyzer import EntityRecognizer
@@ -38,7 +37,6 @@ _VERSION = re.compile(r"(?i)(?:version|release|\bv\.?|==|>=)[ ]?$")
 _WORD = re.compile(r"\w+")
 _LANGUAGE = "en"
 _ENGINE_LOG = logging.getLogger("presidio-analyzer")
-_loading = threading.Lock()
 
 
 class _EndAnalysis(logging.Handler):
@@ -61,36 +59,10 @@ class _Recognizer:
     context: tuple[str, ...]
 
 
-def _load_presidio() -> Any:
-    """Presidio's recognizers, without the deep learning packages that its other engines would bring.
-
-    It imports them wherever they are installed, which costs 5 seconds a process and is for nothing here. spaCy comes
-    first, for it remembers whether it found torch.
-    """
-    try:
-        import spacy  # noqa: F401
-    except ImportError:
-        raise missing_extra("spacy", "privacy") from None
-    with _loading:
-        unwanted = [name for name in ("torch", "transformers", "stanza", "gliner") if name not in sys.modules]
-        if "presidio_analyzer" in sys.modules:
-            unwanted = []
-        for name in unwanted:
-            sys.modules[name] = None  # type: ignore[assignment]  # its import fails, as if it were not there
-        try:
-            from presidio_analyzer import predefined_recognizers
-        except ImportError:
-            raise missing_extra("presidio-analyzer", "privacy") from None
-        finally:
-            for name in unwanted:
-                del sys.modules[name]
-    return predefined_recognizers
-
-
 class PresidioRecognizers:
     def __init__(self, entities: Sequence[str], extra: Sequence["EntityRecognizer"] = ()) -> None:
         """Raises `MissingExtraError` where Presidio is not installed."""
-        predefined_recognizers = _load_presidio()
+        predefined_recognizers = import_recognizers()
         self._entities = list(entities)
         self._extra = tuple(extra)
         self._validated = tuple(

@@ -5,9 +5,10 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from gateway_tuning.anonymization.entities import Span
+from gateway_tuning.anonymization.lean_imports import import_spacy
 from gateway_tuning.anonymization.names.finder import NameFinder
 from gateway_tuning.anonymization.names.network import read_network
-from gateway_tuning.errors import ConfigurationError, missing_extra
+from gateway_tuning.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -84,10 +85,7 @@ class LanguageModel:
 
 
 def _load(spacy_model: str) -> "Language":
-    try:
-        import spacy
-    except ImportError:
-        raise missing_extra("spacy", "privacy") from None
+    spacy = import_spacy()
     if not spacy.util.is_package(spacy_model):
         raise ConfigurationError(
             f"spaCy model {spacy_model!r} is not installed; install its package or set "
