@@ -36,7 +36,7 @@ demo: setup
 
 # One process has all that trains and begins with the longest, see tests/conftest.py; the others wait as often as they
 # compute.
-PYTEST := $(BIN)/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
 test: setup
 	$(PYTEST)

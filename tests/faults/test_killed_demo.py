@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 RECORDS = 210
-STEPS = 8
-TOKENS = 12  # of an answer: most of its time
+STEPS = 10
+TOKENS = 20  # of an answer: most of its time
 # What a whole run imports; with the rest it would be done anew for each kill.
 IMPORTED = ("flows.run_demo", "spacy", "great_expectations", "evidently.presets")
 

@@ -33,7 +33,7 @@ def engine(served):
 
 @pytest.fixture
 def prefect(served):
-    api = PrefectApi(served.url)
+    api = PrefectApi(served.url, timeout_s=60)
     yield api
     api.close()
 

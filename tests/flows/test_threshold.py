@@ -52,7 +52,7 @@ def engine(served):
 
 @pytest.fixture(scope="module")
 def prefect(served):
-    api = PrefectApi(served.url)
+    api = PrefectApi(served.url, timeout_s=60)
     yield api
     api.close()
 

@@ -129,7 +129,7 @@ def test_by_threshold(page, served, engine):
         for number in range(3)
     ]  # fmt: skip
     FeedbackStore(engine).add(records, now)
-    prefect = PrefectApi(served.url)
+    prefect = PrefectApi(served.url, timeout_s=60)
     (crossing,) = thresholds.reached("watched", datetime.now(UTC))
     assert thresholds.announce([crossing], prefect, datetime.now(UTC)) == 0
     prefect.close()
