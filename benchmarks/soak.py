@@ -95,7 +95,7 @@ def main() -> int:
             "events": [asdict(event) for event in week.events],
             "users": _users(users),
             "lives": lives(stack.lives),
-            "memory": memory(stack.samples),
+            "memory": memory(stack.samples, stack.lives),
             "samples": {part: _thinned(seen) for part, seen in stack.samples.items()},
             "tables": checked.tables,
             "compressed": plans.COMPRESSED,

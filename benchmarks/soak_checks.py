@@ -1,7 +1,8 @@
 """What is left at the end, held against what everybody was told: the store, the provider and Prefect are asked."""
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -246,25 +247,24 @@ def lives(of: Iterable[Life]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def memory(samples: Mapping[str, list[Sample]]) -> dict[str, dict[str, float | None]]:
+def memory(samples: Mapping[str, list[Sample]], lives: Sequence[Life]) -> dict[str, dict[str, float | None]]:
     """MiB: the peak, and the slope an hour of the process itself, by least squares after its first quarter.
 
-    A restart begins a new process, so only what came after the last one counts; None for fewer than 20 samples.
+    Of a part that was started again, the process that lived longest; None for fewer than 20 samples.
     """
     return {
         part: {
             "peak": round(max((one.own for one in seen), default=0.0), 1),
             "peak_with_children": round(max((one.tree for one in seen), default=0.0), 1),
-            "slope_an_hour": _slope(_last_life(seen)),
+            "slope_an_hour": _slope(_longest([life for life in lives if life.part == part], seen)),
         }
         for part, seen in samples.items()
     }
 
 
-def _last_life(seen: list[Sample]) -> list[Sample]:
-    """A process that began anew has less than half of what the one before it had."""
-    begins = [n for n in range(1, len(seen)) if seen[n].own < seen[n - 1].own / 2]
-    return seen[begins[-1] :] if begins else seen
+def _longest(lives: Sequence[Life], seen: Sequence[Sample]) -> list[Sample]:
+    of_lives = [[one for one in seen if life.started <= one.at < (life.ended or math.inf)] for life in lives]
+    return max(of_lives, key=len, default=[])
 
 
 def _slope(seen: list[Sample]) -> float | None:
