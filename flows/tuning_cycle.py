@@ -19,12 +19,13 @@ from tasks.cycles import (
     comes_by_itself,
     enter_canary,
     finish_cycle,
-    gives_way,
     hold,
     is_of,
+    obstacle_to_canary,
     open_cycle,
     read_cycle,
     shown,
+    wait_for_turn,
 )
 from tasks.datasets import missing_examples
 from tasks.patience import FLOW_JOB_S
@@ -70,8 +71,11 @@ def tuning_cycle(plan: CyclePlan = _PLAN) -> Cycle:  # noqa: PLR0911 - each is a
         if asks and not ask_approval(cycle.id, candidate.id, gate.detail["reasons"]):
             return read_cycle(cycle.id)  # the approval starts this flow again, which goes on from here
 
-        if gives_way(cycle.id):
-            return read_cycle(cycle.id)
+        obstacle = obstacle_to_canary(cycle)
+        if obstacle is not None and obstacle.passes:
+            return wait_for_turn(cycle.id, obstacle.reason)  # reconcile-runs goes on from here
+        if obstacle is not None:
+            return finish_cycle(cycle.id, CycleOutcome.INCONCLUSIVE, (obstacle.reason,))
         begin = partial(start_canary, started_by=cycle.started_by)
         run("canary", begin, cycle.canary_id, plan.model, candidate.id, cycle.incumbent, plan.canary)
         return enter_canary(cycle.id)

@@ -18,6 +18,7 @@ from gateway_tuning.cycles.telling import markdown
 from gateway_tuning.errors import ConflictError, NotFoundError
 from gateway_tuning.observability.logs import bound
 from gateway_tuning.registry.model_version import STABLE, ModelVersion, base_version_id
+from gateway_tuning.rollout.canary_store import Obstacle
 from gateway_tuning.runs.run import run_of_tags
 from gateway_tuning.serving import tell_hosted
 from gateway_tuning.storage import leases
@@ -174,23 +175,17 @@ def ask_approval(cycle_id: str, candidate: str, reasons: list[str]) -> bool:
     return approved
 
 
-@task(name="give way", **BRIEF)
-def gives_way(cycle_id: str) -> bool:
-    """True where its canary cannot start: it waits for another one of the model to end, or is of no use any more.
+@task(name="obstacle to canary", **BRIEF)
+def obstacle_to_canary(cycle: Cycle) -> Obstacle | None:
+    return runtime().canaries.obstacle(cycle.canary_id, model=cycle.model, control=cycle.incumbent)
 
-    No process waits: reconcile-runs goes on with the cycle.
-    """
-    cycle = runtime().cycles.get(cycle_id)
-    obstacle = runtime().canaries.obstacle(cycle.canary_id, model=cycle.model, control=cycle.incumbent)
-    if obstacle is None:
-        return False
-    if obstacle.passes:
-        runtime().cycles.waits(cycle_id, obstacle.reason)
-        logger.info("cycle %s waits: %s", cycle_id, obstacle.reason)
-        shown(runtime().cycles.get(cycle_id))
-    else:
-        finish_cycle.fn(cycle_id, CycleOutcome.INCONCLUSIVE, (obstacle.reason,))
-    return True
+
+@task(name="wait for turn", **BRIEF)
+def wait_for_turn(cycle_id: str, reason: str) -> Cycle:
+    """Write down why; no process waits."""
+    runtime().cycles.waits(cycle_id, reason)
+    logger.info("cycle %s waits: %s", cycle_id, reason)
+    return shown(runtime().cycles.get(cycle_id))
 
 
 @task(name="read cycle", **BRIEF)

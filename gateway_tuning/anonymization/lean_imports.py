@@ -1,7 +1,7 @@
 """spaCy and Presidio without the deep learning packages that they import wherever they find them.
 
-With those a process that anonymizes starts in more than twice the time and needs almost three times the memory, for
-nothing: names are found by spaCy's own networks, the rest by patterns.
+With those a process that anonymizes takes twice the time to start and twice the memory, for nothing: names are found
+by spaCy's own networks, the rest by patterns.
 """
 
 import sys

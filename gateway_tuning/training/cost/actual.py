@@ -27,10 +27,15 @@ class _Bill:
     told: str
 
 
-def cost_of_job(job: TuningJob, *, now: datetime, book: PriceBook | None = None) -> CostEntry:
-    """Of a job that has ended. Without a price, what it used stands for the amount."""
+def cost_of_job(
+    job: TuningJob, *, now: datetime, book: PriceBook | None = None, is_elsewhere: bool = False
+) -> CostEntry:
+    """Of a job that has ended. Without a price, what it used stands for the amount.
+
+    `is_elsewhere`: another server with the provider's API did it, so the provider's list prices are a guess.
+    """
     usage = {name: value for name, value in job.metrics.items() if _is_usage(name) and value >= 0}
-    bill = None if book is None else _bill(job, usage, book)
+    bill = None if book is None else _bill(job, usage, book, is_elsewhere=is_elsewhere)
     told = "its usage is" if usage else "and neither is its usage"
     return CostEntry(
         id=job.key,
@@ -50,7 +55,7 @@ def _is_usage(name: str) -> bool:
     return name in _USAGE or (name.startswith(COST_IN) and len(name) == len("cost_eur"))
 
 
-def _bill(job: TuningJob, usage: dict[str, float], book: PriceBook) -> _Bill | None:
+def _bill(job: TuningJob, usage: dict[str, float], book: PriceBook, *, is_elsewhere: bool) -> _Bill | None:
     """At the prices of the day on which the job was declared."""
     spec, tariff = job.spec, book.tariff(job.spec.provider, job.spec.method)
     if tariff is None:
@@ -60,7 +65,9 @@ def _bill(job: TuningJob, usage: dict[str, float], book: PriceBook) -> _Bill | N
         for unit in tariff.charges
     }
     storage = prices.pop(Unit.MODEL_MONTH, None)
-    use = _use(spec.provider, usage, prices)
+    use = _told(spec.provider, usage, prices) or _listed(
+        spec.provider, usage, prices, is_elsewhere=is_elsewhere
+    )
     # A job that did not succeed left no model to be stored.
     if use is None or Unit.MODEL_MONTH not in tariff.charges or job.status is not JobStatus.SUCCEEDED:
         return use
@@ -72,13 +79,19 @@ def _bill(job: TuningJob, usage: dict[str, float], book: PriceBook) -> _Bill | N
     return _Bill(use.amount + kept, use.currency, f"{use.told}, and a month of storage at {storage.amount}")
 
 
-def _use(provider: str, usage: dict[str, float], prices: dict[Unit, Price | None]) -> _Bill | None:
+def _told(provider: str, usage: dict[str, float], prices: dict[Unit, Price | None]) -> _Bill | None:
     for name, told in usage.items():
         if name.startswith(COST_IN):
             return _Bill(rounded(Decimal(str(told))), name[-3:].upper(), f"{provider} told this price")
     if COST in usage:
         currency = next((price.currency for price in prices.values() if price is not None), "USD")
         return _Bill(rounded(Decimal(str(usage[COST]))), currency, f"{provider} told this price")
+    return None
+
+
+def _listed(
+    provider: str, usage: dict[str, float], prices: dict[Unit, Price | None], *, is_elsewhere: bool
+) -> _Bill | None:
     parts, currencies = [], set()
     for unit, price in prices.items():
         if price is None:
@@ -98,6 +111,8 @@ def _use(provider: str, usage: dict[str, float], prices: dict[Unit, Price | None
     minimum = prices.get(Unit.JOB_MINIMUM)
     if minimum is not None and amount < minimum.amount:
         amount, told_of = minimum.amount, f"the least that a job costs; it used {told_of}"
+    if is_elsewhere and not all(price is None or price.own for price in prices.values()):
+        told_of = f"{told_of}, a guess: these are prices of {provider}, and another server did it"
     return _Bill(amount, currencies.pop(), told_of)
 
 

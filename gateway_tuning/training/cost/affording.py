@@ -21,6 +21,7 @@ from gateway_tuning.training.cost.entry import CostEntry
 from gateway_tuning.training.cost.estimate import Ask, Estimate, estimate
 from gateway_tuning.training.cost.passes import passes
 from gateway_tuning.training.cost.price_file import price_book
+from gateway_tuning.training.cost.prices import PriceBook
 from gateway_tuning.training.cost.reservations import Reservation, ReservationStore, State
 from gateway_tuning.training.cost.tokens import TokenCount
 from gateway_tuning.training.hosting import is_elsewhere
@@ -113,7 +114,7 @@ class Counter:
             reservations.release(job.key, now=now)
             return None
         book = price_book(self.settings.price_file, today=now.date())
-        entry = cost_of_job(job, now=now, book=book)
+        entry = self._cost(job, book, now)
         reservations.settle(job.key, entry.amount, now=now, currency=entry.currency)
         CostStore(self.engine).add(entry)
         return entry
@@ -132,7 +133,7 @@ class Counter:
         )
         given = []
         for unpriced in costs.unpriced(tenant):
-            entry = cost_of_job(jobs.get(unpriced.object_id), now=now, book=book)
+            entry = self._cost(jobs.get(unpriced.object_id), book, now)
             if entry.amount is not None and costs.price(entry):
                 reservations.settle(entry.object_id, entry.amount, now=now, currency=entry.currency)
                 given.append(entry.object_id)
@@ -145,6 +146,10 @@ class Counter:
                 reservations.estimate_again(one.job_key, found)
                 given += [] if found.ceiling is None else [one.job_key]
         return tuple(given)
+
+    def _cost(self, job: TuningJob, book: PriceBook, now: datetime) -> CostEntry:
+        elsewhere = is_elsewhere(job.spec.provider, self.settings)
+        return cost_of_job(job, now=now, book=book, is_elsewhere=elsewhere)
 
     def is_at_provider(self, key: str) -> bool:
         """Or was: it has the job's id, and is asked for it no second time."""

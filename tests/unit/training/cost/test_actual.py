@@ -43,6 +43,15 @@ def test_openais_trained_tokens_are_multiplied_by_its_price():
     assert entry.note == "200,000 tokens at 5.00 USD"
 
 
+def test_list_prices_of_the_provider_are_told_as_a_guess_where_another_server_did_the_job():
+    job = ended("openai", "gpt-4.1-mini-2025-04-14", {"tokens": 200_000.0})
+
+    entry = cost_of_job(job, now=NOW, book=OURS, is_elsewhere=True)
+
+    assert entry.amount == Decimal(1)
+    assert entry.note.endswith("a guess: these are prices of openai, and another server did it")
+
+
 def test_a_price_that_the_provider_tells_has_the_last_word():
     entry = cost_of_job(ended("together", "any/model", {"tokens": 1e6, "cost": 7.25}), now=NOW, book=OURS)
 
